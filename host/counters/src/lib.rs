@@ -1,0 +1,1 @@
+//! Limits that calls reserve and settle, and the policies' key-value store

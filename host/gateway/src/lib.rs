@@ -1,0 +1,1 @@
+//! The program: configuration, pipeline, server, admin API

@@ -1,0 +1,1 @@
+//! The policy runtime: the only room that sees wasmtime

@@ -1,0 +1,1 @@
+//! What must last: tenants, keys, channels, policies, the ledger

@@ -1,0 +1,1 @@
+//! Connections to providers: bytes to a host and back

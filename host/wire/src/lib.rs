@@ -1,0 +1,1 @@
+//! The wire formats of the providers: reading, editing, usage, errors; pure

@@ -1,0 +1,1 @@
+//! A policy for tests: every hook, each told by configuration what to do

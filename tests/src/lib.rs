@@ -1,0 +1,1 @@
+//! The integration tests: the whole program in-process, and the tidy test
