@@ -1,0 +1,64 @@
+//! The call that the running hook is about, piece by piece: pay only for what you look at.
+//!
+//! Each function is one call into the host, a tenth of a microsecond and up with the size of
+//! what it returns. What the `Summary` has needs none.
+
+use serde::de::DeserializeOwned;
+
+use crate::raw::call as raw;
+use crate::types::Message;
+
+/// The request id that the caller sees in `x-request-id`.
+pub fn id() -> String {
+    raw::id()
+}
+
+/// For example `openai.chat`, `openai.responses`, `anthropic.messages`, `gemini.generate`.
+pub fn dialect() -> String {
+    raw::dialect()
+}
+
+/// The HTTP method, in upper case.
+pub fn method() -> String {
+    raw::method()
+}
+
+/// The path as the caller asked for it, without the query.
+pub fn path() -> String {
+    raw::path()
+}
+
+/// A label of the key, else of its tenant.
+pub fn label(name: &str) -> Option<String> {
+    raw::label(name)
+}
+
+/// The first header of that name, in any case; never a credential.
+pub fn header(name: &str) -> Option<String> {
+    raw::header(name)
+}
+
+/// All headers in order, names in lower case, without credentials.
+pub fn headers() -> Vec<(String, String)> {
+    raw::headers()
+}
+
+/// The JSON text at an RFC 6901 pointer into the body; the empty pointer is the whole body.
+pub fn json(pointer: &str) -> Option<String> {
+    raw::json(pointer)
+}
+
+/// The value at a pointer, read into a type; none where it is missing or of another type.
+pub fn json_as<T: DeserializeOwned>(pointer: &str) -> Option<T> {
+    serde_json::from_str(&raw::json(pointer)?).ok()
+}
+
+/// The prompt in the dialect-neutral view, system instructions first.
+pub fn messages() -> Vec<Message> {
+    raw::messages()
+}
+
+/// The bytes of the request's body.
+pub fn body() -> Vec<u8> {
+    raw::body()
+}

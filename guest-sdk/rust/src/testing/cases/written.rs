@@ -1,0 +1,149 @@
+//! A case as it is written in JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::testing::Call;
+use crate::types::{Candidate, Operation};
+
+/// One case. Unknown settings are errors, so that a misspelt one does not pass unseen.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What the case shows.
+    pub name: String,
+    /// The policy's configuration.
+    #[serde(default)]
+    pub config: Value,
+    /// `init`, `access`, `rewrite`, `limit`, `route` or `answer`.
+    pub hook: String,
+    /// The call.
+    #[serde(default)]
+    pub call: CallCase,
+    /// The candidates of a `route` hook.
+    #[serde(default)]
+    pub candidates: Vec<CandidateCase>,
+    /// The host's clock, milliseconds since the Unix epoch.
+    pub now_ms: Option<u64>,
+    /// What must come out.
+    pub expect: Map<String, Value>,
+}
+
+/// A call in a case; what is left out is as `Call::chat("gpt-4o")` has it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(
+    missing_docs,
+    reason = "named after the fields of summary and the functions of call"
+)]
+pub struct CallCase {
+    pub operation: Option<String>,
+    pub model: Option<String>,
+    pub tenant: Option<String>,
+    pub key: Option<String>,
+    pub client_ip: Option<String>,
+    pub streaming: bool,
+    pub input_tokens: Option<u32>,
+    pub max_output_tokens: Option<u32>,
+    pub id: Option<String>,
+    pub dialect: Option<String>,
+    pub method: Option<String>,
+    pub path: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
+    pub body: Option<Value>,
+}
+
+/// A candidate in a case; what is left out is a healthy channel of priority 0 and weight 1.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "named after the fields of candidate in wit/policy.wit"
+)]
+pub struct CandidateCase {
+    pub channel: String,
+    #[serde(default)]
+    pub provider: String,
+    #[serde(default)]
+    pub model: String,
+    #[serde(default)]
+    pub priority: u32,
+    pub weight: Option<u32>,
+    #[serde(default)]
+    pub error_rate: f32,
+    #[serde(default)]
+    pub samples: u32,
+    #[serde(default)]
+    pub first_byte_ms: f32,
+    #[serde(default)]
+    pub in_flight: u32,
+    pub usable_keys: Option<u32>,
+    pub input_price: Option<u64>,
+    pub output_price: Option<u64>,
+    #[serde(default)]
+    pub tripped: bool,
+}
+
+impl CallCase {
+    /// The call of the case.
+    #[expect(clippy::panic, reason = "for tests only")]
+    pub fn build(&self) -> Call {
+        let model = self.model.as_deref().unwrap_or("gpt-4o");
+        let mut call = Call::chat(model);
+        if let Some(name) = &self.operation {
+            let operation = Operation::ALL
+                .into_iter()
+                .find(|known| known.as_str() == name);
+            call.summary.operation = operation.unwrap_or_else(|| panic!("no operation `{name}`"));
+        }
+        let set = |slot: &mut String, value: &Option<String>| {
+            if let Some(value) = value {
+                slot.clone_from(value);
+            }
+        };
+        set(&mut call.summary.tenant, &self.tenant);
+        set(&mut call.summary.key, &self.key);
+        set(&mut call.summary.client_ip, &self.client_ip);
+        set(&mut call.id, &self.id);
+        set(&mut call.dialect, &self.dialect);
+        set(&mut call.method, &self.method);
+        set(&mut call.path, &self.path);
+        call.summary.streaming = self.streaming;
+        call.summary.input_tokens = self.input_tokens.unwrap_or(call.summary.input_tokens);
+        call.summary.max_output_tokens = self
+            .max_output_tokens
+            .unwrap_or(call.summary.max_output_tokens);
+        call.labels = self.labels.clone().into_iter().collect();
+        for (name, value) in &self.headers {
+            call = call.header(name, value);
+        }
+        match &self.body {
+            Some(body) => call.body(body.clone()),
+            None => call,
+        }
+    }
+}
+
+impl CandidateCase {
+    /// The candidate of the case.
+    pub fn build(&self) -> Candidate {
+        Candidate {
+            channel: self.channel.clone(),
+            provider: self.provider.clone(),
+            model: self.model.clone(),
+            priority: self.priority,
+            weight: self.weight.unwrap_or(1),
+            error_rate: self.error_rate,
+            samples: self.samples,
+            first_byte_ms: self.first_byte_ms,
+            in_flight: self.in_flight,
+            usable_keys: self.usable_keys.unwrap_or(1),
+            input_price: self.input_price,
+            output_price: self.output_price,
+            tripped: self.tripped,
+        }
+    }
+}

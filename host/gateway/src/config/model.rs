@@ -1,0 +1,237 @@
+//! What runs: the compiled settings. Plain data with secrets in it; nothing here is open or alive.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Uri};
+use ipnet::IpNet;
+use weir_base::Secret;
+
+use super::types::{Globs, PolicySource};
+use super::written::{
+    ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, Ledger, Limits, Log, Mode,
+    Runtime, Upstream,
+};
+
+/// The settings that the program runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The settings file, if there is one.
+    pub file: Option<PathBuf>,
+    /// Address for callers, and for the admin API where `admin_listen` is `None`.
+    pub listen: SocketAddr,
+    /// Address of the admin API.
+    pub admin_listen: Option<SocketAddr>,
+    /// Folder for what the program keeps.
+    pub data_dir: PathBuf,
+    /// Folder that is watched for policies. It need not exist.
+    pub policies_dir: Option<PathBuf>,
+    /// Proxies whose word about the caller's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Threads that serve calls; 0 for one for each core.
+    pub workers: usize,
+    /// Milliseconds that calls under way get when the program stops.
+    pub drain_timeout_ms: u64,
+    /// URL under which callers reach Weir, where set. No slash at its end.
+    pub public_url: Option<Uri>,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Bounds on callers.
+    pub limits: Limits,
+    /// Connections to providers.
+    pub upstream: Upstream,
+    /// The record of calls.
+    pub ledger: Ledger,
+    /// What policies may use.
+    pub runtime: Runtime,
+    /// Rests after failures.
+    pub cooldown: Cooldown,
+    /// The channels of the file, disabled ones included. Names are unique.
+    pub channels: Vec<Channel>,
+    /// The tenants of the file, disabled ones included. Names are unique.
+    pub tenants: Vec<Tenant>,
+    /// The operator's chain, in order: that of the file, or the default one. Names are unique.
+    pub policies: Vec<Policy>,
+    /// Prices of the file. The last that matches counts.
+    pub prices: Vec<Price>,
+    /// Secrets for policies, by the name that grants refer to.
+    pub secrets: BTreeMap<Arc<str>, Secret>,
+    pub(super) redacted: serde_json::Value,
+}
+
+/// A way to a provider.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// Unique name.
+    pub name: Arc<str>,
+    /// The provider's API.
+    pub dialect: ChannelDialect,
+    /// Where the provider is, without a slash at its end; `None` for the `fake` dialect only.
+    pub base_url: Option<Uri>,
+    /// The provider's keys, in the order of the file. May be empty, and is for a disabled channel.
+    pub keys: Vec<Secret>,
+    /// Models that the channel serves, as callers name them.
+    pub models: Globs,
+    /// The provider's names for models that callers name otherwise.
+    pub model_map: BTreeMap<String, String>,
+    /// Higher is tried first.
+    pub priority: u32,
+    /// Share among channels of the same priority.
+    pub weight: u32,
+    /// Out of use.
+    pub disabled: bool,
+    /// Headers for every request, marked as sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Ask for usage at the end of streams.
+    pub stream_usage: bool,
+    /// HTTP/2 to the provider.
+    pub http2: Http2,
+    /// Milliseconds until a reply begins; `None` for `upstream.first_byte_timeout_ms`.
+    pub first_byte_timeout_ms: Option<u64>,
+    /// How it answers; `Some` for the `fake` dialect only.
+    pub fake: Option<Fake>,
+}
+
+/// An organisation or team that calls Weir.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// Unique name.
+    pub name: Arc<str>,
+    /// Facts for policies.
+    pub labels: BTreeMap<String, String>,
+    /// IANA name of the zone in which its days begin; known to exist.
+    pub time_zone: String,
+    /// Refuses all calls.
+    pub disabled: bool,
+    /// The tenant's keys. Names are unique within the tenant, secrets within the file.
+    pub keys: Vec<VirtualKey>,
+}
+
+/// What a caller sends.
+#[derive(Debug, Clone)]
+pub struct VirtualKey {
+    /// Name, unique within its tenant.
+    pub name: Arc<str>,
+    /// The key itself; `None` where the admin API is to make it.
+    pub secret: Option<Secret>,
+    /// Facts for policies.
+    pub labels: BTreeMap<String, String>,
+    /// Refuses all calls.
+    pub disabled: bool,
+    /// From when on the key is refused, in milliseconds since the Unix epoch.
+    pub expires_unix_ms: Option<u64>,
+}
+
+/// A policy of the operator's chain.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Unique name.
+    pub name: Arc<str>,
+    /// Where its code comes from. A builtin exists; a file may not.
+    pub source: PolicySource,
+    /// What happens to a call when it fails.
+    pub on_failure: FailureRule,
+    /// Milliseconds for one hook.
+    pub deadline_ms: u64,
+    /// Milliseconds that one hook may wait for the host.
+    pub wait_max_ms: u64,
+    /// Bytes of memory for one instance; at most `runtime.memory_max_bytes`.
+    pub memory_max_bytes: usize,
+    /// Which calls share an instance.
+    pub isolation: Isolation,
+    /// Whether its decisions count.
+    pub mode: Mode,
+    /// Tenants whose calls it sees.
+    pub tenants: Globs,
+    /// What it may reach.
+    pub grants: Grants,
+    /// Its own configuration; always an object.
+    pub config: serde_json::Value,
+}
+
+/// What a policy may reach besides the call.
+#[derive(Debug, Clone)]
+pub struct Grants {
+    /// `host`, `host:port` or `*.host`, in lower case.
+    pub http: Vec<String>,
+    /// Names that exist in [`Config::secrets`].
+    pub secrets: Vec<String>,
+    /// Models that it may ask.
+    pub models: Globs,
+    /// Whether it may ban addresses.
+    pub firewall: bool,
+}
+
+impl Default for Grants {
+    fn default() -> Self {
+        Self {
+            http: Vec::new(),
+            secrets: Vec::new(),
+            models: Globs::nothing(),
+            firewall: false,
+        }
+    }
+}
+
+/// The price of a model, in millionths of the currency unit for a million tokens.
+#[derive(Debug, Clone)]
+pub struct Price {
+    /// Models, as the provider names them.
+    pub model: Globs,
+    /// Channels for which it holds.
+    pub channel: Globs,
+    /// Tenants for which it holds.
+    pub tenant: Globs,
+    /// Input tokens.
+    pub input_micros_per_million: u64,
+    /// Output tokens.
+    pub output_micros_per_million: u64,
+    /// Input tokens read from the provider's cache.
+    pub cached_micros_per_million: u64,
+    /// Input tokens written to the provider's cache.
+    pub cache_write_micros_per_million: u64,
+    /// When the price was looked up, in milliseconds since the Unix epoch.
+    pub date_unix_ms: Option<u64>,
+    /// Where the price was looked up.
+    pub source: Option<String>,
+}
+
+impl Config {
+    /// The settings as an operator may see them: every setting by its name, secrets hidden.
+    pub fn redacted(&self) -> &serde_json::Value {
+        &self.redacted
+    }
+
+    /// The paths of the settings outside of `[[…]]` tables and `[secrets]` that differ from `other`'s,
+    /// for a reload to say which of them wait for a restart.
+    pub fn changed_settings(&self, other: &Config) -> Vec<String> {
+        let mut changed = Vec::new();
+        collect_changes("", &self.redacted, &other.redacted, &mut changed);
+        changed
+    }
+}
+
+fn collect_changes(
+    section: &str,
+    one: &serde_json::Value,
+    other: &serde_json::Value,
+    changed: &mut Vec<String>,
+) {
+    const TABLES: [&str; 5] = ["channel", "tenant", "policy", "price", "secrets"];
+    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else {
+        return;
+    };
+    for (name, value) in one {
+        let against = other.get(name).unwrap_or(&serde_json::Value::Null);
+        if section.is_empty() && TABLES.contains(&name.as_str()) {
+            continue;
+        }
+        if value.is_object() {
+            collect_changes(name, value, against, changed);
+        } else if value != against {
+            changed.push(super::node::join(section, name));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The sections of numbers and words.
+
+use std::path::PathBuf;
+
+use crate::config::schema::{settings, words};
+use crate::config::types::LogLevel;
+
+words! {
+    /// How log lines look.
+    pub enum LogFormat {
+        /// For people on a terminal, JSON otherwise.
+        Auto = "auto",
+        /// One line for people.
+        Human = "human",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+settings! {
+    /// What is logged, and how.
+    pub struct Log {
+        /// `human` lines, `json` objects, or `auto`: human on a terminal, else JSON.
+        format: LogFormat = LogFormat::Auto;
+        /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by module
+        /// like `info,weir_gateway=debug`.
+        level: LogLevel = LogLevel::info();
+    }
+}
+
+settings! {
+    /// Bounds on what callers may send and how long they may take.
+    pub struct Limits {
+        /// Largest body of a request. Larger ones are refused with 413.
+        body_max_bytes: usize = 33_554_432, within 1_024..=4_294_967_296;
+        /// Largest head of a request: request line and headers together.
+        header_max_bytes: usize = 65_536, within 8_192..=16_777_216;
+        /// Most headers of a request.
+        header_max_count: usize = 128, within 16..=4_096;
+        /// Time for the head of a request to arrive whole.
+        header_timeout_ms: u64 = 10_000, within 1..=3_600_000;
+        /// Longest pause between two pieces of a request's body.
+        body_timeout_ms: u64 = 60_000, within 1..=3_600_000;
+        /// Time after which a caller's connection without a call is closed.
+        idle_timeout_ms: u64 = 75_000, within 1..=86_400_000;
+        /// Most connections of callers at one time. Further ones wait to be accepted.
+        connections_max: usize = 20_000, within 1..=10_000_000;
+        /// Most attempts that one call may make, whatever policies order.
+        attempts_max: usize = 8, within 1..=64;
+        /// Largest reply that is held in memory for a policy that looks into whole replies.
+        reply_buffer_max_bytes: usize = 33_554_432, within 1_024..=4_294_967_296;
+        /// Output tokens that are reserved from limits for a call that sets no bound of its own.
+        output_tokens_assumed: u32 = 1_024, within 0..=10_000_000;
+    }
+}
+
+settings! {
+    /// Connections to providers.
+    pub struct Upstream {
+        /// Time for name lookup, TCP and TLS together.
+        connect_timeout_ms: u64 = 5_000, within 1..=600_000;
+        /// Longest time until a reply begins. A channel can set its own.
+        first_byte_timeout_ms: u64 = 120_000, within 1..=86_400_000;
+        /// Longest pause within a reply.
+        idle_stream_timeout_ms: u64 = 60_000, within 1..=86_400_000;
+        /// Most connections that are kept open while nobody uses them.
+        idle_connections_max: usize = 64, within 0..=100_000;
+        /// Time after which an unused connection is closed.
+        idle_connection_ms: u64 = 60_000, within 1..=86_400_000;
+        /// Most HTTP/1.1 connections, busy or not. Further calls wait for one.
+        connections_max: usize = 1_024, within 1..=1_000_000;
+        /// Largest head of a reply.
+        header_max_bytes: usize = 65_536, within 8_192..=16_777_216;
+        /// Silence on a busy HTTP/2 connection after which a PING asks whether the other side lives.
+        http2_ping_ms: u64 = 20_000, within 1_000..=3_600_000;
+        /// Files with certificates (PEM) of authorities to trust besides the public ones.
+        ca_files: Vec<PathBuf>;
+    }
+}
+
+settings! {
+    /// The durable record of every call's usage and cost.
+    pub struct Ledger {
+        /// Most finished calls that wait to be written. When so many wait, new calls are refused.
+        queue_max_rows: usize = 100_000, within 100..=100_000_000;
+        /// Longest time that a finished call waits to be written.
+        flush_ms: u64 = 200, within 1..=60_000;
+        /// Days that calls are kept. 0: for ever.
+        retention_days: u32 = 0, within 0..=36_500;
+    }
+}
+
+settings! {
+    /// What policies may use of the machine.
+    pub struct Runtime {
+        /// Most instances of policies at one time.
+        instances_max: usize = 256, within 1..=100_000;
+        /// Most memory of one instance; a policy's own `memory_max_bytes` can only be lower.
+        memory_max_bytes: usize = 67_108_864, within 65_536..=4_294_967_296;
+        /// Time for compiling one policy.
+        compile_timeout_ms: u64 = 60_000, within 100..=3_600_000;
+        /// Memory for compiling one policy.
+        compile_memory_max_bytes: usize = 2_147_483_648, within 67_108_864..=1_099_511_627_776;
+        /// Largest file of a policy.
+        policy_size_max_bytes: usize = 33_554_432, within 1_024..=1_073_741_824;
+        /// Failures of a new version within `rollback_window_ms` that bring back the version before.
+        /// 0: never.
+        failures_before_rollback: u32 = 5, within 0..=1_000_000;
+        /// Time after a swap during which failures count towards the way back.
+        rollback_window_ms: u64 = 60_000, within 1..=86_400_000;
+    }
+}
+
+settings! {
+    /// How long a channel or provider key rests after it failed.
+    pub struct Cooldown {
+        /// The first rest; each further one in a row is twice as long.
+        first_ms: u64 = 1_000, within 1..=86_400_000;
+        /// The longest rest.
+        max_ms: u64 = 300_000, within 1..=86_400_000;
+    }
+}

@@ -1,0 +1,120 @@
+//! What happens to the program and is worth a log line: each event is one method, which logs it and
+//! counts it, so that its fields, its level and its counter are decided in one place.
+
+use weir_base::{Blame, CallId, Fault};
+
+use super::metrics::Metrics;
+
+impl Metrics {
+    /// A call ended with a fault. Faults of Weir's own are errors; the others are everyday life.
+    pub fn faulted(&self, call: CallId, fault: &Fault) {
+        self.count_refusal(fault);
+        let (code, status, message) = (&*fault.code, fault.status, &*fault.message);
+        let blame = fault.blame.as_str();
+        match fault.blame {
+            Blame::Gateway => {
+                if let Some(held_back) = self.fault_log.admit() {
+                    tracing::error!(%call, code, status, blame, held_back, "{message}");
+                }
+            }
+            Blame::Upstream => tracing::info!(%call, code, status, blame, "{message}"),
+            Blame::Client | Blame::Policy => {
+                tracing::debug!(%call, code, status, blame, "{message}");
+            }
+        }
+    }
+
+    /// A policy's hook failed: it trapped, took too long, took too much. `kind` is one of a few words.
+    pub fn policy_failed(
+        &self,
+        policy: &str,
+        hook: &str,
+        kind: &str,
+        detail: &dyn std::fmt::Display,
+    ) {
+        self.policy_failures
+            .with_label_values(&[policy, hook, kind])
+            .inc();
+        if let Some(held_back) = self.failure_log.admit() {
+            tracing::warn!(policy, hook, kind, %detail, held_back, "a policy failed");
+        }
+    }
+
+    /// A policy's new version decides from now on.
+    pub fn policy_swapped(&self, policy: &str, digest: &str) {
+        self.policy_swaps
+            .with_label_values(&[policy, "swapped"])
+            .inc();
+        tracing::info!(
+            policy,
+            digest,
+            "a new version of a policy decides from now on"
+        );
+    }
+
+    /// A policy's new version was refused, and the one before goes on.
+    pub fn policy_version_refused(
+        &self,
+        policy: &str,
+        digest: &str,
+        reason: &dyn std::fmt::Display,
+    ) {
+        self.policy_swaps
+            .with_label_values(&[policy, "refused"])
+            .inc();
+        tracing::error!(policy, digest, %reason, "a new version of a policy was refused");
+    }
+
+    /// A policy's new version failed too often, and the one before is back.
+    pub fn policy_rolled_back(&self, policy: &str, from_digest: &str, to_digest: &str) {
+        self.policy_swaps
+            .with_label_values(&[policy, "rolled_back"])
+            .inc();
+        tracing::error!(
+            policy,
+            from_digest,
+            to_digest,
+            "a policy failed too often: rolled back"
+        );
+    }
+
+    /// New settings are in use.
+    pub fn config_reloaded(&self) {
+        self.config_reloads.with_label_values(&["applied"]).inc();
+        tracing::info!("new settings are in use");
+    }
+
+    /// New settings have mistakes, and the old ones stay in use. `errors` shows as a line for each.
+    pub fn config_refused(&self, errors: &dyn std::fmt::Display) {
+        self.config_reloads.with_label_values(&["refused"]).inc();
+        for error in errors.to_string().lines() {
+            tracing::error!("new settings were refused: {error}");
+        }
+    }
+
+    /// A provider does not take a key any more. `key` identifies it and is not the secret.
+    pub fn provider_key_disabled(&self, channel: &str, key: &str, reason: &str) {
+        tracing::error!(channel, key, reason, "a provider key was disabled");
+    }
+
+    /// A key rests.
+    pub fn provider_key_cooled(&self, channel: &str, key: &str, for_ms: u64) {
+        tracing::info!(channel, key, for_ms, "a provider key rests");
+    }
+
+    /// The ledger takes no more calls, so that none escapes it; calls are refused until it does.
+    pub fn ledger_stopped(&self, reason: &dyn std::fmt::Display) {
+        if self.ledger_accepting.get() != 0 {
+            self.ledger_accepting.set(0);
+            tracing::error!(%reason, "the ledger takes no more calls: calls are refused");
+        }
+    }
+
+    /// The ledger takes calls again.
+    pub fn ledger_resumed(&self) {
+        if self.ledger_accepting.get() == 0 {
+            self.ledger_accepting.set(1);
+            tracing::info!("the ledger takes calls again");
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! The imports of `wit/policy.wit`, implemented: bounds first, then grants, then the gateway.
+//!
+//! `call` and `edit` go to the call that the running hook is about, everything else to
+//! [`crate::Services`]. Where a guest breaks a bound it traps; where it asks for what it may
+//! not have it gets an error that says so.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{HasSelf, Linker, WasmStr};
+
+use crate::bindings::Policy;
+use crate::bindings::weir::policy as wit;
+use crate::bounds;
+use crate::hook::Hook;
+use crate::services::CallHost;
+use crate::state::State;
+use crate::types::{Completion, HttpRequest, LogLevel, Message, Response};
+
+type Labels = Vec<(String, String)>;
+
+/// The call that a hook is about, as it stands in the store.
+type Bound = dyn CallHost + 'static;
+
+/// A linker with every import that any policy may have.
+pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    Policy::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    without_copies(&mut linker)?;
+    Ok(linker)
+}
+
+/// The accessors that most policies use, again: these read the name where it lies in the guest's
+/// memory and hand over a body without copying it on the host first.
+fn without_copies(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut call = linker.instance("weir:policy/call@0.1.0")?;
+    call.func_wrap("label", |store, (name,): (WasmStr,)| {
+        read(store, &name, <Bound>::label)
+    })?;
+    call.func_wrap("header", |store, (name,): (WasmStr,)| {
+        read(store, &name, <Bound>::header)
+    })?;
+    call.func_wrap("json", |store, (pointer,): (WasmStr,)| {
+        read(store, &pointer, <Bound>::json)
+    })?;
+    call.func_wrap("body", |mut store: StoreContextMut<'_, State>, (): ()| {
+        let state = store.data_mut();
+        state.charge()?;
+        let body = state
+            .call
+            .as_ref()
+            .map_or_else(Bytes::new, |call| call.body());
+        state.charge_bytes(body.len())?;
+        Ok((body,))
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn read(
+    mut store: StoreContextMut<'_, State>,
+    name: &WasmStr,
+    find: impl Fn(&Bound, &str) -> Option<String>,
+) -> wasmtime::Result<(Option<String>,)> {
+    store.data_mut().charge()?;
+    let found = match &store.data().call {
+        Some(call) => find(&**call, &name.to_str(&store)?),
+        None => None,
+    };
+    store
+        .data_mut()
+        .charge_bytes(found.as_ref().map_or(0, String::len))?;
+    Ok((found,))
+}
+
+impl State {
+    /// What an accessor of `call` answers; empty where no call is bound.
+    fn ask<T: Default>(
+        &mut self,
+        size: impl Fn(&T) -> usize,
+        ask: impl FnOnce(&Bound) -> T,
+    ) -> wasmtime::Result<T> {
+        self.charge()?;
+        let answer = self.call.as_deref().map_or_else(T::default, ask);
+        self.charge_bytes(size(&answer))?;
+        Ok(answer)
+    }
+
+    /// Runs an edit, if this is the time for edits.
+    fn edit(
+        &mut self,
+        edit: impl FnOnce(&Bound) -> Result<(), String>,
+    ) -> wasmtime::Result<Result<(), String>> {
+        self.charge()?;
+        Ok(match (self.hook, &self.call) {
+            (Hook::Rewrite, Some(call)) => edit(&**call),
+            _ => Err("the request can only be changed while `rewrite` runs".to_owned()),
+        })
+    }
+}
+
+impl wit::types::Host for State {}
+
+impl wit::call::Host for State {
+    fn id(&mut self) -> wasmtime::Result<String> {
+        self.ask(String::len, <Bound>::id)
+    }
+    fn dialect(&mut self) -> wasmtime::Result<String> {
+        self.ask(String::len, <Bound>::dialect)
+    }
+    fn method(&mut self) -> wasmtime::Result<String> {
+        self.ask(String::len, <Bound>::method)
+    }
+    fn path(&mut self) -> wasmtime::Result<String> {
+        self.ask(String::len, <Bound>::path)
+    }
+    fn headers(&mut self) -> wasmtime::Result<Labels> {
+        self.ask(
+            |headers: &Labels| {
+                headers
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len())
+                    .sum()
+            },
+            <Bound>::headers,
+        )
+    }
+    fn messages(&mut self) -> wasmtime::Result<Vec<Message>> {
+        self.ask(
+            |messages: &Vec<Message>| messages.iter().map(|message| message.text.len()).sum(),
+            <Bound>::messages,
+        )
+    }
+    // The linker has faster ones of the rest: see `without_copies`.
+    fn label(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        self.ask(|_| 0, |call| call.label(&name))
+    }
+    fn header(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        self.ask(|_| 0, |call| call.header(&name))
+    }
+    fn json(&mut self, pointer: String) -> wasmtime::Result<Option<String>> {
+        self.ask(|_| 0, |call| call.json(&pointer))
+    }
+    fn body(&mut self) -> wasmtime::Result<Vec<u8>> {
+        self.ask(Vec::len, |call| call.body().to_vec())
+    }
+}
+
+type Edited = wasmtime::Result<Result<(), String>>;
+
+impl wit::edit::Host for State {
+    fn set_model(&mut self, model: String) -> Edited {
+        self.edit(|call| call.set_model(&model))
+    }
+    fn set_header(&mut self, name: String, value: String) -> Edited {
+        self.edit(|call| call.set_header(&name, &value))
+    }
+    fn remove_header(&mut self, name: String) -> Edited {
+        self.edit(|call| call.remove_header(&name))
+    }
+    fn set_json(&mut self, pointer: String, json: String) -> Edited {
+        self.edit(|call| call.set_json(&pointer, &json))
+    }
+    fn remove_json(&mut self, pointer: String) -> Edited {
+        self.edit(|call| call.remove_json(&pointer))
+    }
+    fn prepend_system(&mut self, text: String) -> Edited {
+        self.edit(|call| call.prepend_system(&text))
+    }
+    fn set_message_text(&mut self, index: u32, text: String) -> Edited {
+        self.edit(|call| call.set_message_text(index, &text))
+    }
+    fn replace_body(&mut self, body: Vec<u8>) -> Edited {
+        self.edit(|call| call.replace_body(body))
+    }
+}
+
+fn check_key(key: &str) -> Result<(), String> {
+    if key.len() <= bounds::STORE_KEY_MAX_BYTES {
+        Ok(())
+    } else {
+        Err(format!(
+            "a key has at most {} bytes",
+            bounds::STORE_KEY_MAX_BYTES
+        ))
+    }
+}
+
+impl wit::store::Host for State {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.charge_store()?;
+        let value = self.services.store_get(self.who(), &key);
+        self.charge_bytes(value.as_ref().map_or(0, Vec::len))?;
+        Ok(value)
+    }
+
+    fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_ms: Option<u32>,
+    ) -> wasmtime::Result<Result<(), String>> {
+        self.charge_store()?;
+        if let Err(refusal) = check_key(&key) {
+            return Ok(Err(refusal));
+        }
+        if value.len() > bounds::STORE_VALUE_MAX_BYTES {
+            let max = bounds::STORE_VALUE_MAX_BYTES;
+            return Ok(Err(format!("a value has at most {max} bytes")));
+        }
+        Ok(self.services.store_set(self.who(), &key, value, ttl_ms))
+    }
+
+    fn remove(&mut self, key: String) -> wasmtime::Result<()> {
+        self.charge_store()?;
+        self.services.store_remove(self.who(), &key);
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        key: String,
+        by: i64,
+        ttl_ms: Option<u32>,
+    ) -> wasmtime::Result<Result<i64, String>> {
+        self.charge_store()?;
+        if let Err(refusal) = check_key(&key) {
+            return Ok(Err(refusal));
+        }
+        Ok(self.services.store_add(self.who(), &key, by, ttl_ms))
+    }
+}
+
+impl wit::log::Host for State {
+    fn write(&mut self, level: LogLevel, message: String) -> wasmtime::Result<()> {
+        self.charge()?;
+        let left = bounds::LOG_MAX_BYTES.saturating_sub(self.spent.log_bytes);
+        self.spent.log_bytes = self.spent.log_bytes.saturating_add(message.len().max(1));
+        if left == 0 {
+            return Ok(());
+        }
+        if message.len() <= left {
+            self.services.log(self.who(), level, &message);
+        } else {
+            let kept = message
+                .get(..message.floor_char_boundary(left))
+                .unwrap_or_default();
+            self.services
+                .log(self.who(), level, &format!("{kept} [cut by the host]"));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn may_measure(&mut self, labels: &Labels) -> wasmtime::Result<bool> {
+        self.charge()?;
+        self.spent.metrics += 1;
+        Ok(self.spent.metrics <= bounds::METRICS_MAX && labels.len() <= bounds::METRIC_LABELS_MAX)
+    }
+}
+
+impl wit::metrics::Host for State {
+    fn count(&mut self, name: String, by: u32, labels: Labels) -> wasmtime::Result<()> {
+        if self.may_measure(&labels)? {
+            self.services.count(self.who(), &name, by, &labels);
+        }
+        Ok(())
+    }
+
+    fn observe(&mut self, name: String, value: f64, labels: Labels) -> wasmtime::Result<()> {
+        if self.may_measure(&labels)? {
+            self.services.observe(self.who(), &name, value, &labels);
+        }
+        Ok(())
+    }
+}
+
+impl wit::clock::Host for State {
+    fn now_ms(&mut self) -> wasmtime::Result<u64> {
+        self.charge()?;
+        Ok(self.services.now_ms())
+    }
+}
+
+impl wit::secrets::Host for State {
+    fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        self.charge()?;
+        if !self.grants.allows_secret(&name) {
+            return Ok(None);
+        }
+        Ok(self.services.secret(self.who(), &name))
+    }
+}
+
+const TOO_MANY: &str = "one hook may not reach out that often";
+
+impl wit::firewall::Host for State {
+    fn ban(
+        &mut self,
+        ip: String,
+        for_ms: u32,
+        reason: String,
+    ) -> wasmtime::Result<Result<(), String>> {
+        if !self.charge_outbound()? {
+            return Ok(Err(TOO_MANY.to_owned()));
+        }
+        if !self.grants.firewall {
+            return Ok(Err("`firewall` was not granted".to_owned()));
+        }
+        Ok(self.services.ban(self.who(), &ip, for_ms, &reason))
+    }
+}
+
+impl wit::models::Host for State {
+    async fn complete(
+        &mut self,
+        model: String,
+        messages: Vec<Message>,
+        max_output_tokens: u32,
+    ) -> wasmtime::Result<Result<Completion, String>> {
+        if !self.charge_outbound()? {
+            return Ok(Err(TOO_MANY.to_owned()));
+        }
+        if !self.grants.allows_model(&model) {
+            return Ok(Err(format!("the model `{model}` was not granted")));
+        }
+        let left = self.begin_wait();
+        let services = Arc::clone(&self.services);
+        let asked = services.complete(self.who(), model, messages, max_output_tokens);
+        let answer = within(left, asked).await;
+        self.end_wait();
+        Ok(answer)
+    }
+
+    async fn count_tokens(&mut self, model: String, text: String) -> wasmtime::Result<u32> {
+        if !self.charge_outbound()? || !self.grants.allows_model(&model) {
+            return Ok(0);
+        }
+        let left = self.begin_wait();
+        let services = Arc::clone(&self.services);
+        let asked = services.count_tokens(self.who(), model, text);
+        let tokens = tokio::time::timeout(left, asked).await.unwrap_or(0);
+        self.end_wait();
+        Ok(tokens)
+    }
+}
+
+impl wit::http::Host for State {
+    async fn send(
+        &mut self,
+        mut request: HttpRequest,
+    ) -> wasmtime::Result<Result<Response, String>> {
+        if !self.charge_outbound()? {
+            return Ok(Err(TOO_MANY.to_owned()));
+        }
+        if let Err(refusal) = self.grants.check_url(&request.url) {
+            return Ok(Err(refusal));
+        }
+        let left = self.begin_wait();
+        let left_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
+        request.timeout_ms = match request.timeout_ms {
+            0 => left_ms,
+            asked => asked.min(left_ms),
+        };
+        let services = Arc::clone(&self.services);
+        let answer = within(left, services.send(self.who(), request)).await;
+        self.end_wait();
+        if let Ok(response) = &answer {
+            self.charge_bytes(response.body.len())?;
+        }
+        Ok(answer)
+    }
+}
+
+async fn within<T>(
+    left: std::time::Duration,
+    asked: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    tokio::time::timeout(left, asked)
+        .await
+        .unwrap_or_else(|_| Err("the hook's time is over".to_owned()))
+}

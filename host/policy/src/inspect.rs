@@ -1,0 +1,147 @@
+//! What a file is, before a single instruction of it is compiled: a component or a module to be
+//! made one, what it wants from the host, and which hooks it offers.
+//!
+//! Imports are the whole list of what a component can do, so this is where grants are enforced
+//! first. Runs on a blocking thread; it may panic on hostile input and the caller must expect it.
+
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wit_component::{ComponentEncoder, DecodedWasm};
+
+use crate::grants::{Grants, needed_grant};
+use crate::hook::{Hook, HookSet};
+use crate::load_error::LoadError;
+
+/// The version of `weir:policy` that this program speaks.
+pub(crate) const WIT_VERSION: &str = "0.1.0";
+
+/// What was found.
+pub(crate) struct Inspected {
+    pub(crate) hooks: HookSet,
+    /// Interfaces, with package and version, sorted.
+    pub(crate) imports: Vec<String>,
+}
+
+/// A component as it is, or made from a core module.
+pub(crate) fn componentize(bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
+    // The magic number, then the version: 1 for a module, 13 in the other half for a component.
+    match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(bytes),
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
+            encode(&bytes).map_err(|error| LoadError::NotComponentizable {
+                reason: format!("{error:#}"),
+            })
+        }
+        _ => Err(LoadError::NotWasm),
+    }
+}
+
+type Encoded = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
+
+fn encode(module: &[u8]) -> Encoded {
+    let adapter = WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+    Ok(ComponentEncoder::default()
+        .validate(true)
+        .module(module)?
+        .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter)?
+        .encode()?)
+}
+
+/// Lists imports and hooks, and refuses what this policy may not have.
+pub(crate) fn inspect(component: &[u8], grants: &Grants) -> Result<Inspected, LoadError> {
+    let invalid = |reason: String| LoadError::Invalid { reason };
+    let decoded =
+        wit_component::decode(component).map_err(|error| invalid(format!("{error:#}")))?;
+    let DecodedWasm::Component(resolve, world) = decoded else {
+        return Err(invalid("it is a WIT package, not a component".to_owned()));
+    };
+    let world = resolve
+        .worlds
+        .get(world)
+        .ok_or_else(|| invalid("it has no type".to_owned()))?;
+
+    let mut imports: Vec<String> = world
+        .imports
+        .keys()
+        .map(|key| resolve.name_world_key(key))
+        .collect();
+    imports.sort();
+    for import in &imports {
+        check_import(import, grants)?;
+    }
+
+    let mut hooks = HookSet::default();
+    for key in world.exports.keys() {
+        if let Some(hook) = find_hook(&resolve.name_world_key(key))? {
+            hooks.insert(hook);
+        }
+    }
+    if hooks == HookSet::default() || hooks == HookSet::from_iter([Hook::Lifecycle]) {
+        let names = Hook::ALL.map(|hook| format!("weir:policy/{hook}@{WIT_VERSION}"));
+        let hooks = names.get(1..).unwrap_or_default().join(", ");
+        return Err(LoadError::NoHook { hooks });
+    }
+    Ok(Inspected { hooks, imports })
+}
+
+fn check_import(import: &str, grants: &Grants) -> Result<(), LoadError> {
+    if is_wasi(import) {
+        return Ok(());
+    }
+    let unknown = || LoadError::UnknownImport {
+        interface: import.to_owned(),
+    };
+    let (interface, version) = split_weir(import).ok_or_else(unknown)?;
+    let grant = needed_grant(interface).ok_or_else(unknown)?;
+    check_version(import, version)?;
+    match grant {
+        Some(grant) if !grants.has(grant) => Err(LoadError::NotGranted {
+            interface: import.to_owned(),
+            grant,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What wasmtime-wasi's WASI 0.2 links. Whether each function is there, linking finds out.
+fn is_wasi(import: &str) -> bool {
+    ["cli", "clocks", "filesystem", "io", "random", "sockets"]
+        .iter()
+        .any(|package| {
+            import
+                .strip_prefix("wasi:")
+                .and_then(|rest| rest.strip_prefix(package))
+                .is_some_and(|rest| rest.starts_with('/') && rest.contains("@0.2."))
+        })
+}
+
+/// The hook that is exported under that name; none for what is not Weir's.
+fn find_hook(export: &str) -> Result<Option<Hook>, LoadError> {
+    let Some((interface, version)) = split_weir(export) else {
+        return Ok(None);
+    };
+    let Some(hook) = Hook::from_name(interface) else {
+        return Ok(None);
+    };
+    check_version(export, version)?;
+    Ok(Some(hook))
+}
+
+/// `weir:policy/access@0.1.0` is `access` and `0.1.0`.
+fn split_weir(name: &str) -> Option<(&str, &str)> {
+    let name = name.strip_prefix("weir:policy/")?;
+    Some(name.split_once('@').unwrap_or((name, "")))
+}
+
+/// Below 1.0 the first two numbers have to agree, as wasmtime's linker wants it.
+fn check_version(interface: &str, version: &str) -> Result<(), LoadError> {
+    let track = |version: &str| version.rsplit_once('.').map(|(track, _)| track.to_owned());
+    if track(version).is_some() && track(version) == track(WIT_VERSION) {
+        return Ok(());
+    }
+    Err(LoadError::UnknownVersion {
+        interface: interface.to_owned(),
+        supported: WIT_VERSION,
+    })
+}

@@ -1,0 +1,116 @@
+//! A loaded version of a policy: compiled, linked, tried once, ready to be called.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use wasmtime::component::InstancePre;
+
+use crate::engine::Engine;
+use crate::grants::Grants;
+use crate::guests::Indices;
+use crate::hook::HookSet;
+use crate::services::PolicyIdentity;
+use crate::spec::VersionSpec;
+use crate::state::State;
+
+/// A loaded version of a policy. Held in an `Arc` by the chain and by every call that began with
+/// it; when the last of them lets go, workers drop its instances and its code is unloaded.
+pub struct Version {
+    pub(crate) core: Arc<Core>,
+}
+
+/// What a version's instances hold on to, beside the version itself.
+pub(crate) struct Core {
+    pub(crate) number: u64,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) identity: Arc<PolicyIdentity>,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) spec: VersionSpec,
+    pub(crate) digest: [u8; 32],
+    pub(crate) size_bytes: usize,
+    pub(crate) hooks: HookSet,
+    pub(crate) imports: Vec<String>,
+    pub(crate) compiled: Compiled,
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) indices: Indices,
+    /// `deadline_ms` and `init_deadline_ms` in epochs.
+    pub(crate) ticks_max: u32,
+    pub(crate) init_ticks_max: u32,
+    /// Bytes that the guest may hand over at once.
+    pub(crate) handed_max_bytes: usize,
+    pub(crate) retired: AtomicBool,
+    pub(crate) failures: AtomicU64,
+}
+
+/// Where a version's code came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compiled {
+    /// From the directory of compiled components.
+    Cached,
+    /// It was compiled and kept.
+    Stored,
+    /// It was compiled but could not be kept, for this reason; the next start compiles it again.
+    NotStored(String),
+}
+
+impl Version {
+    /// The settings that it was loaded with.
+    pub fn spec(&self) -> &VersionSpec {
+        &self.core.spec
+    }
+
+    /// SHA-256 of the file as it was given.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.core.digest
+    }
+
+    /// Bytes of the file as it was given.
+    pub fn size_bytes(&self) -> usize {
+        self.core.size_bytes
+    }
+
+    /// The hooks that it has.
+    #[inline]
+    pub fn hooks(&self) -> HookSet {
+        self.core.hooks
+    }
+
+    /// The interfaces that it imports, sorted: all that it can do.
+    pub fn imports(&self) -> &[String] {
+        &self.core.imports
+    }
+
+    /// Where its code came from.
+    pub fn compiled(&self) -> &Compiled {
+        &self.core.compiled
+    }
+
+    /// Hook calls that failed, in all workers, since it was loaded. Denials are not failures.
+    pub fn failures(&self) -> u64 {
+        self.core.failures.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Version {
+    fn drop(&mut self) {
+        self.core.retired.store(true, Ordering::Relaxed);
+        self.core.engine.retirements.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.engine.live_versions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Version")
+            .field("policy", &self.core.identity)
+            .field("digest", &hex::encode(self.core.digest))
+            .field("hooks", &self.core.hooks)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,456 @@
+//! How hooks are called: one method per hook, over the instances of this worker.
+//!
+//! Every worker of the gateway has one, on its own thread; nothing here is shared but the
+//! engine's count of instances. A hook that runs long or waits yields, so that the worker's other
+//! calls go on.
+//!
+//! Drop the future of a hook only where the whole program ends: a hook that is dropped in the
+//! middle takes its instance with it, and the streams of other calls on that instance. A caller
+//! that hung up is no reason; let the hook end, it is bounded.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::Store;
+
+use crate::answers;
+use crate::engine::Engine;
+use crate::failure::{Failure, FailureKind};
+use crate::guests::Guests;
+use crate::hook::Hook;
+use crate::services::CallHost;
+use crate::slot::{self, Lease, Pool, Pressure, Slot};
+use crate::spec::Isolation;
+use crate::state::State;
+use crate::stream::Stream;
+use crate::types::{
+    Candidate, Denial, LimitRule, Outcome, Response, RouteAttempt, Summary, WholeReply,
+};
+use crate::version::{Core, Version};
+
+/// What a hook answered: its value, or a denial that ends the call.
+pub type Answer<T> = Result<Result<T, Denial>, Failure>;
+
+/// One worker's instances. Not `Send`: it stays on the thread of its runtime, whose timers must
+/// be enabled.
+pub struct Worker {
+    engine: Arc<Engine>,
+    pools: RefCell<HashMap<u64, Rc<Pool>, ahash::RandomState>>,
+    seen_retirements: Cell<u64>,
+}
+
+/// One call, for as long as hooks are called for it: what policies see of it, and the instances
+/// that are its own where a policy is isolated by call.
+pub struct CallScope {
+    call: Arc<dyn CallHost>,
+    own: RefCell<Vec<(u64, Rc<Slot>)>>,
+}
+
+impl CallScope {
+    /// The scope of a new call.
+    pub fn new(call: Arc<dyn CallHost>) -> Self {
+        Self {
+            call,
+            own: RefCell::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn call(&self) -> Arc<dyn CallHost> {
+        Arc::clone(&self.call)
+    }
+}
+
+impl Worker {
+    /// A worker without any instance yet.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            pools: RefCell::default(),
+            seen_retirements: Cell::new(0),
+        }
+    }
+
+    /// May this call be made? A version without the hook lets it go on, here as below.
+    pub async fn authorize(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        summary: &Summary<'_>,
+    ) -> Answer<()> {
+        let answer = self
+            .run(
+                version,
+                scope,
+                Hook::Access,
+                async |store, guests| match &guests.access {
+                    Some(guest) => guest.call_authorize(store, summary.clone()).await,
+                    None => Ok(Ok(())),
+                },
+            )
+            .await?;
+        version.core.checked(Hook::Access, answer, |()| Ok(()))
+    }
+
+    /// Lets the policy change the request through [`CallHost`]. Where it fails or denies, edits
+    /// may have been made already.
+    pub async fn rewrite(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        summary: &Summary<'_>,
+    ) -> Answer<()> {
+        let answer = self
+            .run(
+                version,
+                scope,
+                Hook::Rewrite,
+                async |store, guests| match &guests.rewrite {
+                    Some(guest) => guest.call_rewrite(store, summary.clone()).await,
+                    None => Ok(Ok(())),
+                },
+            )
+            .await?;
+        version.core.checked(Hook::Rewrite, answer, |()| Ok(()))
+    }
+
+    /// The limits that the call falls under.
+    pub async fn limits(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        summary: &Summary<'_>,
+    ) -> Answer<Vec<LimitRule>> {
+        let answer = self
+            .run(
+                version,
+                scope,
+                Hook::Limit,
+                async |store, guests| match &guests.limit {
+                    Some(guest) => guest.call_limits(store, summary.clone()).await,
+                    None => Ok(Ok(Vec::new())),
+                },
+            )
+            .await?;
+        version
+            .core
+            .checked(Hook::Limit, answer, |rules| answers::check_rules(rules))
+    }
+
+    /// The policy's own answer, if it has one.
+    pub async fn answer(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        summary: &Summary<'_>,
+    ) -> Answer<Option<Response>> {
+        let answer = self
+            .run(
+                version,
+                scope,
+                Hook::Answer,
+                async |store, guests| match &guests.answer {
+                    Some(guest) => guest.call_answer(store, summary.clone()).await,
+                    None => Ok(Ok(None)),
+                },
+            )
+            .await?;
+        version.core.checked(Hook::Answer, answer, check_some)
+    }
+
+    /// The attempts to make, in order; each is at one of the candidates. A version without the
+    /// hook tries them as they come.
+    pub async fn route(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        summary: &Summary<'_>,
+        candidates: &[Candidate<'_>],
+    ) -> Answer<Vec<RouteAttempt>> {
+        let answer = self
+            .run(
+                version,
+                scope,
+                Hook::Route,
+                async |store, guests| match &guests.route {
+                    Some(guest) => guest.call_route(store, summary.clone(), candidates).await,
+                    None => Ok(Ok(candidates.iter().map(as_it_comes).collect())),
+                },
+            )
+            .await?;
+        version.core.checked(Hook::Route, answer, |attempts| {
+            answers::check_attempts(attempts, candidates)
+        })
+    }
+
+    /// The reply that the caller gets instead of this one, if the policy changes it.
+    pub async fn reply(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        summary: &Summary<'_>,
+        reply: &WholeReply<'_>,
+    ) -> Answer<Option<Response>> {
+        let answer = self
+            .run(
+                version,
+                scope,
+                Hook::Reply,
+                async |store, guests| match &guests.reply {
+                    Some(guest) => {
+                        guest
+                            .call_reply(store, summary.clone(), reply.clone())
+                            .await
+                    }
+                    None => Ok(Ok(None)),
+                },
+            )
+            .await?;
+        version.core.checked(Hook::Reply, answer, check_some)
+    }
+
+    /// Shows the policy a finished call.
+    ///
+    /// # Errors
+    /// As every hook; there is nobody to deny any more.
+    pub async fn finished(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        outcome: &Outcome<'_>,
+    ) -> Result<(), Failure> {
+        self.run(
+            version,
+            scope,
+            Hook::Audit,
+            async |store, guests| match &guests.audit {
+                Some(guest) => guest.call_finished(store, outcome.clone()).await,
+                None => Ok(()),
+            },
+        )
+        .await
+    }
+
+    /// Offers a streamed reply to the policy; none where it has no `events` or is not interested.
+    ///
+    /// # Errors
+    /// As every hook.
+    pub async fn open_stream(
+        &self,
+        version: &Arc<Version>,
+        scope: &CallScope,
+        summary: &Summary<'_>,
+    ) -> Result<Option<Stream>, Failure> {
+        let core = &version.core;
+        if !core.hooks.contains(Hook::Events) {
+            return Ok(None);
+        }
+        let fail = |kind| core.fail(Hook::Events, kind);
+        let lease = self.lease(core, scope, true).await.map_err(fail)?;
+        let pool = match core.spec.isolation {
+            Isolation::Shared => Some(self.pool(core)),
+            Isolation::Call => None,
+        };
+        Stream::open(version, scope.call(), pool, lease, summary)
+            .await
+            .map_err(fail)
+    }
+
+    /// Makes instances of this version until `count` are idle, so that the first calls after a
+    /// swap need not. Stops early where the pool is full or they are not to be kept warm.
+    ///
+    /// # Errors
+    /// Where an instance does not start.
+    pub async fn warm(&self, version: &Version, count: usize) -> Result<(), Failure> {
+        let core = &version.core;
+        if core.spec.isolation == Isolation::Call {
+            return Ok(());
+        }
+        let pool = self.pool(core);
+        let mut leases = Vec::new();
+        while pool.idle() + leases.len() < count {
+            let Ok(permit) = Arc::clone(&self.engine.permits).try_acquire_owned() else {
+                break;
+            };
+            let started = pool.start(permit).await;
+            leases.push(started.map_err(|kind| core.fail(Hook::Lifecycle, kind))?);
+        }
+        Ok(())
+    }
+
+    /// Drops the idle instances of versions that nobody holds any more, those that are old, and
+    /// all of them while another worker waits for one. Calls do the first by themselves; an idle
+    /// worker should do this once a second.
+    pub fn sweep(&self) {
+        self.seen_retirements
+            .set(self.engine.retirements.load(Ordering::Acquire));
+        let all = self.engine.pressed.load(Ordering::Relaxed) > 0;
+        self.pools.borrow_mut().retain(|_, pool| {
+            let live = !pool.core.retired.load(Ordering::Relaxed);
+            pool.sweep(all || !live);
+            live
+        });
+    }
+
+    async fn run<R>(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        hook: Hook,
+        body: impl AsyncFnOnce(&mut Store<State>, &Guests) -> wasmtime::Result<R>,
+    ) -> Result<R, Failure> {
+        let core = &version.core;
+        let fail = |kind| core.fail(hook, kind);
+        let mut lease = self.lease(core, scope, false).await.map_err(fail)?;
+        lease
+            .run(hook, Some(scope.call()), body)
+            .await
+            .map_err(fail)
+    }
+
+    /// An instance for one hook of this call.
+    async fn lease(
+        &self,
+        core: &Arc<Core>,
+        scope: &CallScope,
+        for_stream: bool,
+    ) -> Result<Lease, FailureKind> {
+        if self.seen_retirements.get() != self.engine.retirements.load(Ordering::Relaxed) {
+            self.sweep();
+        }
+        match core.spec.isolation {
+            Isolation::Shared => self.lease_shared(core, for_stream).await,
+            Isolation::Call => self.lease_own(core, scope).await,
+        }
+    }
+
+    /// One of the pool's; a new one where none is idle; one that comes back where no more may be
+    /// made.
+    async fn lease_shared(&self, core: &Arc<Core>, for_stream: bool) -> Result<Lease, FailureKind> {
+        let pool = self.pool(core);
+        loop {
+            let mut lease = match pool.try_take(for_stream) {
+                Some(lease) => lease,
+                None => match self.try_permit() {
+                    Some(permit) => return pool.start(permit).await,
+                    None => match self.wait(&pool).await? {
+                        Some(permit) => return pool.start(permit).await,
+                        None => continue,
+                    },
+                },
+            };
+            // Where closing what others left open ends the instance, this call takes another.
+            if lease.slot().orphans.borrow().is_empty() || lease.close_orphans().await.is_ok() {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// The call's own instance.
+    async fn lease_own(&self, core: &Arc<Core>, scope: &CallScope) -> Result<Lease, FailureKind> {
+        let own = scope
+            .own
+            .borrow()
+            .iter()
+            .find(|(number, slot)| *number == core.number && !slot.is_dead())
+            .map(|(_, slot)| Rc::clone(slot));
+        if let Some(slot) = own {
+            return slot.take(None, core.spec.wait_max_ms).await;
+        }
+        let permit = match self.try_permit() {
+            Some(permit) => permit,
+            None => self.wait_for_permit(core).await?,
+        };
+        let lease = Lease::of_call(slot::start(core, permit).await?);
+        let mut own = scope.own.borrow_mut();
+        own.retain(|(number, _)| *number != core.number);
+        own.push((core.number, Rc::clone(lease.slot())));
+        Ok(lease)
+    }
+
+    /// A place for one more instance, if need be that of an idle one of this worker.
+    fn try_permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permits = &self.engine.permits;
+        if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
+            return Some(permit);
+        }
+        let pools = self.pools.borrow();
+        let richest = pools.values().max_by_key(|pool| pool.idle())?;
+        if richest.drop_one() {
+            Arc::clone(permits).try_acquire_owned().ok()
+        } else {
+            None
+        }
+    }
+
+    async fn wait_for_permit(&self, core: &Core) -> Result<OwnedSemaphorePermit, FailureKind> {
+        let _pressure = Pressure::on(&self.engine);
+        let wait_max = Duration::from_millis(u64::from(core.spec.wait_max_ms));
+        let permit = Arc::clone(&self.engine.permits).acquire_owned();
+        match tokio::time::timeout(wait_max, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(FailureKind::PoolFull),
+        }
+    }
+
+    /// Waits for a permit, or (none) until an instance of this pool is idle again.
+    async fn wait(&self, pool: &Rc<Pool>) -> Result<Option<OwnedSemaphorePermit>, FailureKind> {
+        tokio::select! {
+            biased;
+            () = pool.wait() => Ok(None),
+            permit = self.wait_for_permit(&pool.core) => permit.map(Some),
+        }
+    }
+
+    fn pool(&self, core: &Arc<Core>) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        Rc::clone(pools.entry(core.number).or_insert_with(|| Pool::new(core)))
+    }
+}
+
+impl Core {
+    /// A failure of this version, counted.
+    pub(crate) fn fail(&self, hook: Hook, kind: FailureKind) -> Failure {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let instance_dropped = !matches!(kind, FailureKind::PoolFull | FailureKind::BadAnswer(_));
+        Failure {
+            kind,
+            hook,
+            instance_dropped,
+        }
+    }
+
+    /// The answer, if it is one.
+    pub(crate) fn checked<T>(
+        &self,
+        hook: Hook,
+        answer: Result<T, Denial>,
+        check: impl FnOnce(&T) -> Result<(), String>,
+    ) -> Answer<T> {
+        let checked = match &answer {
+            Ok(value) => check(value),
+            Err(denial) => answers::check_denial(denial),
+        };
+        match checked {
+            Ok(()) => Ok(answer),
+            Err(reason) => Err(self.fail(hook, FailureKind::BadAnswer(reason))),
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the shape that `Core::checked` calls")]
+fn check_some(response: &Option<Response>) -> Result<(), String> {
+    response.as_ref().map_or(Ok(()), answers::check_response)
+}
+
+fn as_it_comes(candidate: &Candidate<'_>) -> RouteAttempt {
+    RouteAttempt {
+        channel: candidate.channel.to_owned(),
+        first_byte_timeout_ms: None,
+        hedge_after_ms: None,
+    }
+}

@@ -1,0 +1,152 @@
+//! Why no reply came. Says what happened and how far the request got; what to do about it is for
+//! the pipeline to decide.
+
+use std::error::Error;
+use std::fmt;
+
+/// The step that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SendErrorKind {
+    /// The host's name has no address.
+    Dns,
+    /// No TCP connection: refused, unreachable, reset.
+    Connect,
+    /// The TLS handshake failed, for example over the certificate.
+    Tls,
+    /// Lookup, TCP and TLS took longer than `connect_ms`.
+    ConnectTimeout,
+    /// Every allowed connection was busy until the first-byte timeout.
+    TooManyConnections,
+    /// The head of the reply did not come within `first_byte_ms`.
+    FirstByteTimeout,
+    /// The connection ended before the head of a reply was complete.
+    Closed,
+    /// The other side does not speak HTTP as agreed, or its head is over the bounds.
+    Protocol,
+    /// The caller's own request body failed while it was being sent.
+    RequestBody,
+}
+
+impl SendErrorKind {
+    /// The word used in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SendErrorKind::Dns => "dns",
+            SendErrorKind::Connect => "connect",
+            SendErrorKind::Tls => "tls",
+            SendErrorKind::ConnectTimeout => "connect_timeout",
+            SendErrorKind::TooManyConnections => "too_many_connections",
+            SendErrorKind::FirstByteTimeout => "first_byte_timeout",
+            SendErrorKind::Closed => "closed",
+            SendErrorKind::Protocol => "protocol",
+            SendErrorKind::RequestBody => "request_body",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            SendErrorKind::Dns => "the host name did not resolve",
+            SendErrorKind::Connect => "no connection could be made",
+            SendErrorKind::Tls => "the TLS handshake failed",
+            SendErrorKind::ConnectTimeout => "connecting took too long",
+            SendErrorKind::TooManyConnections => "all connections to the host stayed busy",
+            SendErrorKind::FirstByteTimeout => "no reply began in time",
+            SendErrorKind::Closed => "the connection closed before a reply",
+            SendErrorKind::Protocol => "the reply was not valid HTTP",
+            SendErrorKind::RequestBody => "the request's body could not be read",
+        }
+    }
+}
+
+/// A request that got no reply. Holds no header, body or credential, so it is safe to log.
+#[derive(Debug, Clone)]
+pub struct SendError {
+    /// The step that failed.
+    pub kind: SendErrorKind,
+    /// True if a byte of the request may have reached the other side. A request with `sent: false`
+    /// has certainly not been executed.
+    pub sent: bool,
+    /// True if it went out on a connection that had been idle. `Closed`, `sent` and `reused`
+    /// together mostly mean that the other side closed an idle connection at the same moment.
+    pub reused: bool,
+    detail: Option<Box<str>>,
+}
+
+impl SendError {
+    /// True if time ran out, whichever step was under way.
+    pub fn is_timeout(&self) -> bool {
+        matches!(
+            self.kind,
+            SendErrorKind::ConnectTimeout
+                | SendErrorKind::FirstByteTimeout
+                | SendErrorKind::TooManyConnections
+        )
+    }
+
+    pub(crate) fn unsent(kind: SendErrorKind) -> Self {
+        Self {
+            kind,
+            sent: false,
+            reused: false,
+            detail: None,
+        }
+    }
+
+    pub(crate) fn unanswered(kind: SendErrorKind, reused: bool) -> Self {
+        Self {
+            sent: true,
+            reused,
+            ..Self::unsent(kind)
+        }
+    }
+
+    pub(crate) fn because(kind: SendErrorKind, cause: &dyn Error) -> Self {
+        Self {
+            detail: Some(chain(cause).into()),
+            ..Self::unsent(kind)
+        }
+    }
+
+    /// Sorts an error of hyper by what the pipeline can do about it.
+    pub(crate) fn from_hyper(error: &hyper::Error, sent: bool, reused: bool) -> Self {
+        let kind = if error.is_user() {
+            SendErrorKind::RequestBody
+        } else if error.is_parse() {
+            SendErrorKind::Protocol
+        } else {
+            SendErrorKind::Closed
+        };
+        Self {
+            sent,
+            reused,
+            ..Self::because(kind, error)
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.sentence())?;
+        match &self.detail {
+            Some(detail) => write!(f, " ({detail})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for SendError {}
+
+/// An error and its causes in one line, because hyper keeps the telling part in the source.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let line = source.to_string();
+        if !text.ends_with(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        next = source.source();
+    }
+    text
+}
