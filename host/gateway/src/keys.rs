@@ -8,4 +8,4 @@ mod pool;
 mod state;
 
 pub use pool::{KeyPool, ProviderKey};
-pub use state::{Cooldown, Disabled, KeyRegistry, KeyState, Rest, fingerprint};
+pub use state::{Cooldown, Disabled, KeyRegistry, KeyState, Rest, fingerprint, public_id};

@@ -1,1 +1,216 @@
-fn main() {}
+//! What one hook call of each built-in policy costs, and what the runtime around it does.
+//!
+//! `make bench` runs it; `WEIR_POLICIES_DIR` says where the built policies are.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may fail loudly"
+)]
+
+#[path = "../tests/runtime/guests.rs"]
+#[expect(dead_code, reason = "shared with the tests")]
+mod guests;
+#[path = "../tests/runtime/host.rs"]
+mod host;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use criterion::Criterion;
+use tokio::runtime::Runtime;
+use weir_policy::{
+    CallScope, Candidate, CompileMode, Engine, EngineSettings, Isolation, StreamEvent, TextDelta,
+    Version, VersionSpec, Worker,
+};
+
+use crate::host::{TestCall, TestServices, summary};
+
+struct Setup {
+    runtime: Runtime,
+    engine: Arc<Engine>,
+    worker: Worker,
+    scope: CallScope,
+    _dir: tempfile::TempDir,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let compile = CompileMode::ThisProcess;
+        let settings = EngineSettings::new(dir.path().join("compiled"), [7; 32], compile);
+        let engine = Engine::new(settings, Arc::new(TestServices::default())).unwrap();
+        Self {
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap(),
+            worker: Worker::new(engine.clone()),
+            engine,
+            scope: scope(),
+            _dir: dir,
+        }
+    }
+
+    fn load(&self, name: &str, config: &str, isolation: Isolation) -> Arc<Version> {
+        let mut spec = VersionSpec::new(name, config);
+        spec.isolation = isolation;
+        self.runtime
+            .block_on(self.engine.load(guests::built(name), spec))
+            .unwrap()
+    }
+
+    fn measure(&self, criterion: &mut Criterion, name: &str, hook: impl AsyncFn()) {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter_custom(|count| {
+                self.runtime.block_on(async {
+                    let started = Instant::now();
+                    for _ in 0..count {
+                        hook().await;
+                    }
+                    started.elapsed()
+                })
+            });
+        });
+    }
+}
+
+fn scope() -> CallScope {
+    CallScope::new(Arc::new(TestCall::default()))
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let setup = Setup::new();
+    let Setup { worker, scope, .. } = &setup;
+    let call = summary("gpt-4o-mini");
+    let call = &call;
+
+    let permissions = r#"{"models":["gpt-*","claude-*"],"operations":["chat","embedding"]}"#;
+    let version = setup.load("permissions", permissions, Isolation::Shared);
+    setup.measure(&mut criterion, "permissions/authorize", async || {
+        worker
+            .authorize(&version, scope, black_box(call))
+            .await
+            .unwrap()
+            .unwrap();
+    });
+
+    let version = setup.load("permissions", permissions, Isolation::Call);
+    setup.measure(
+        &mut criterion,
+        "permissions/authorize, fresh instance",
+        async || {
+            let scope = self::scope();
+            worker
+                .authorize(&version, &scope, black_box(call))
+                .await
+                .unwrap()
+                .unwrap();
+        },
+    );
+
+    let labels = r#"{"rules":[{"match":{"labels":{"plan":"pro"}},"models":["gpt-*"]}]}"#;
+    let version = setup.load("permissions", labels, Isolation::Shared);
+    setup.measure(
+        &mut criterion,
+        "permissions/authorize, one label",
+        async || {
+            worker
+                .authorize(&version, scope, black_box(call))
+                .await
+                .unwrap()
+                .unwrap();
+        },
+    );
+
+    let aliases = r#"{"aliases":{"fast":"gpt-4o-mini"}}"#;
+    let version = setup.load("aliases", aliases, Isolation::Shared);
+    setup.measure(
+        &mut criterion,
+        "aliases/rewrite, nothing to do",
+        async || {
+            worker
+                .rewrite(&version, scope, black_box(call))
+                .await
+                .unwrap()
+                .unwrap();
+        },
+    );
+
+    let limits = r#"{"limits":[
+        {"per":["key"],"unit":"requests","window":"minute","limit":600},
+        {"per":["tenant"],"unit":"total-tokens","window":"day","limit":1000000}]}"#;
+    let version = setup.load("limits", limits, Isolation::Shared);
+    setup.measure(&mut criterion, "limits/limits, two rules", async || {
+        black_box(
+            worker
+                .limits(&version, scope, black_box(call))
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    });
+
+    let version = setup.load("router", "{}", Isolation::Shared);
+    let candidates = ["a", "b", "c", "d"].map(candidate);
+    setup.measure(
+        &mut criterion,
+        "router/route, four candidates",
+        async || {
+            let attempts = worker
+                .route(&version, scope, black_box(call), &candidates)
+                .await;
+            black_box(attempts.unwrap().unwrap());
+        },
+    );
+
+    let version = setup.load(
+        "testing-probe",
+        r#"{"events":{"text":"pass"}}"#,
+        Isolation::Shared,
+    );
+    let opened = setup
+        .runtime
+        .block_on(worker.open_stream(&version, scope, call));
+    let stream = std::cell::RefCell::new(opened.unwrap().unwrap());
+    let event = StreamEvent::Text(TextDelta {
+        choice: 0,
+        text: "Hello there",
+    });
+    let mut stream = stream.borrow_mut();
+    criterion.bench_function("probe/push, passed", |bencher| {
+        bencher.iter_custom(|count| {
+            setup.runtime.block_on(async {
+                let started = Instant::now();
+                for _ in 0..count {
+                    black_box(stream.push(black_box(&event)).await.unwrap().unwrap());
+                }
+                started.elapsed()
+            })
+        });
+    });
+    criterion.final_summary();
+}
+
+fn candidate(channel: &str) -> Candidate<'_> {
+    Candidate {
+        channel,
+        provider: "openai",
+        model: "gpt-4o-mini",
+        priority: 1,
+        weight: 1,
+        error_rate: 0.01,
+        samples: 100,
+        first_byte_ms: 300.0,
+        in_flight: 3,
+        usable_keys: 2,
+        input_price: Some(150_000),
+        output_price: Some(600_000),
+        tripped: false,
+    }
+}

@@ -30,11 +30,23 @@ pub(crate) fn componentize(bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(bytes),
         Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
             encode(&bytes).map_err(|error| LoadError::NotComponentizable {
-                reason: format!("{error:#}"),
+                reason: chain(&*error),
             })
         }
         _ => Err(LoadError::NotWasm),
     }
+}
+
+/// The error and its causes, on one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 type Encoded = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;

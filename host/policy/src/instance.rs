@@ -53,7 +53,11 @@ impl Instance {
                 instance_dropped: true,
             })
         };
-        let started = bounded(wait_ms(core, true), core.pre.instantiate_async(&mut store)).await;
+        let started = bounded(
+            wait_ms(core, true),
+            pin!(core.pre.instantiate_async(&mut store)),
+        )
+        .await;
         let instance = match started {
             Some(Ok(instance)) => instance,
             Some(Err(error)) => return Err(failed(explain(core, &store, &error, true))),
@@ -105,11 +109,10 @@ impl Instance {
         // The first epoch to begin may be microseconds away, so it does not count.
         self.store.set_epoch_deadline(2);
         self.calls += 1;
-        let ended = bounded(
-            wait_ms(&self.core, init),
-            body(&mut self.store, &self.guests),
-        )
-        .await;
+        let ended = {
+            let hook = pin!(body(&mut self.store, &self.guests));
+            bounded(wait_ms(&self.core, init), hook).await
+        };
         self.store.data_mut().end();
         match ended {
             Some(Ok(answer)) => Ok(answer),
@@ -175,11 +178,13 @@ fn waited(core: &Core, init: bool) -> FailureKind {
 
 /// Drives a hook to its end, or to none when `wait_max_ms` are over. The timer is
 /// only made when the hook does not end at once, which most do.
+///
+/// The hook is pinned by whoever calls this: moving it in would double the size of every future
+/// above.
 async fn bounded<R>(
     wait_max_ms: u32,
-    hook: impl Future<Output = wasmtime::Result<R>>,
+    mut hook: Pin<&mut impl Future<Output = wasmtime::Result<R>>>,
 ) -> Option<wasmtime::Result<R>> {
-    let mut hook = pin!(hook);
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     std::future::poll_fn(|cx| {
         if let Poll::Ready(ended) = hook.as_mut().poll(cx) {

@@ -45,4 +45,4 @@ pub use spec::{Isolation, Recycle, VersionSpec};
 pub use stream::Stream;
 pub use types::*;
 pub use version::{Compiled, Version};
-pub use worker::{CallScope, Worker};
+pub use worker::{Answer, CallScope, Worker};

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::Instant;
 use wasmtime::Store;
 
 use crate::bounds;
@@ -64,23 +65,29 @@ impl Slot {
         self.freed.notify_waiters();
     }
 
+    /// Takes the instance where no other hook has it.
+    pub(crate) fn try_take(self: &Rc<Self>, pool: Option<&Rc<Pool>>) -> Option<Lease> {
+        let instance = self.instance.borrow_mut().take()?;
+        Some(Lease::new(self, pool, instance))
+    }
+
     /// Waits until no other hook has the instance, and takes it.
     pub(crate) async fn take(
         self: &Rc<Self>,
         pool: Option<&Rc<Pool>>,
         wait_max_ms: u32,
     ) -> Result<Lease, FailureKind> {
+        let until = Instant::now() + Duration::from_millis(u64::from(wait_max_ms));
         loop {
             if let Some(kind) = &*self.dead.borrow() {
                 return Err(kind.clone());
             }
-            if let Some(instance) = self.instance.borrow_mut().take() {
-                return Ok(Lease::new(self, pool, instance));
+            if let Some(lease) = self.try_take(pool) {
+                return Ok(lease);
             }
             let _waiting = Count::up(&self.waiting);
             let freed = self.freed.notified();
-            let wait_max = Duration::from_millis(u64::from(wait_max_ms));
-            if tokio::time::timeout(wait_max, freed).await.is_err() {
+            if tokio::time::timeout_at(until, freed).await.is_err() {
                 return Err(FailureKind::Waited { wait_max_ms });
             }
         }
@@ -128,6 +135,10 @@ impl Lease {
             pool: None,
             instance: Some(instance),
         }
+    }
+
+    pub(crate) fn has_orphans(&self) -> bool {
+        !self.slot.orphans.borrow().is_empty()
     }
 
     pub(crate) fn slot(&self) -> &Rc<Slot> {

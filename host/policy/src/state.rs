@@ -238,9 +238,11 @@ impl WasiView for State {
         } = self;
         let wasi = wasi.get_or_insert_with(|| {
             let stdio = Arc::new(Stdio::new(identity.clone(), services.clone()));
+            let mut table = ResourceTable::new();
+            table.set_max_capacity(bounds::HANDLES_MAX);
             Box::new(Wasi {
                 ctx: nothing_granted(&stdio),
-                table: ResourceTable::new(),
+                table,
                 stdio,
             })
         });

@@ -117,9 +117,11 @@ impl Stream {
     }
 
     async fn lease(&self) -> Result<Lease, FailureKind> {
-        self.slot
-            .take(self.pool.as_ref(), self.version.core.spec.wait_max_ms)
-            .await
+        let pool = self.pool.as_ref();
+        match self.slot.try_take(pool) {
+            Some(lease) => Ok(lease),
+            None => Box::pin(self.slot.take(pool, self.version.core.spec.wait_max_ms)).await,
+        }
     }
 }
 

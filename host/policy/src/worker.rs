@@ -8,14 +8,14 @@
 //! middle takes its instance with it, and the streams of other calls on that instance. A caller
 //! that hung up is no reason; let the hook end, it is bounded.
 
+mod acquire;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 
 use crate::answers;
@@ -24,7 +24,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::guests::Guests;
 use crate::hook::Hook;
 use crate::services::CallHost;
-use crate::slot::{self, Lease, Pool, Pressure, Slot};
+use crate::slot::{Pool, Slot};
 use crate::spec::Isolation;
 use crate::state::State;
 use crate::stream::Stream;
@@ -310,105 +310,6 @@ impl Worker {
             .run(hook, Some(scope.call()), body)
             .await
             .map_err(fail)
-    }
-
-    /// An instance for one hook of this call.
-    async fn lease(
-        &self,
-        core: &Arc<Core>,
-        scope: &CallScope,
-        for_stream: bool,
-    ) -> Result<Lease, FailureKind> {
-        if self.seen_retirements.get() != self.engine.retirements.load(Ordering::Relaxed) {
-            self.sweep();
-        }
-        match core.spec.isolation {
-            Isolation::Shared => self.lease_shared(core, for_stream).await,
-            Isolation::Call => self.lease_own(core, scope).await,
-        }
-    }
-
-    /// One of the pool's; a new one where none is idle; one that comes back where no more may be
-    /// made.
-    async fn lease_shared(&self, core: &Arc<Core>, for_stream: bool) -> Result<Lease, FailureKind> {
-        let pool = self.pool(core);
-        loop {
-            let mut lease = match pool.try_take(for_stream) {
-                Some(lease) => lease,
-                None => match self.try_permit() {
-                    Some(permit) => return pool.start(permit).await,
-                    None => match self.wait(&pool).await? {
-                        Some(permit) => return pool.start(permit).await,
-                        None => continue,
-                    },
-                },
-            };
-            // Where closing what others left open ends the instance, this call takes another.
-            if lease.slot().orphans.borrow().is_empty() || lease.close_orphans().await.is_ok() {
-                return Ok(lease);
-            }
-        }
-    }
-
-    /// The call's own instance.
-    async fn lease_own(&self, core: &Arc<Core>, scope: &CallScope) -> Result<Lease, FailureKind> {
-        let own = scope
-            .own
-            .borrow()
-            .iter()
-            .find(|(number, slot)| *number == core.number && !slot.is_dead())
-            .map(|(_, slot)| Rc::clone(slot));
-        if let Some(slot) = own {
-            return slot.take(None, core.spec.wait_max_ms).await;
-        }
-        let permit = match self.try_permit() {
-            Some(permit) => permit,
-            None => self.wait_for_permit(core).await?,
-        };
-        let lease = Lease::of_call(slot::start(core, permit).await?);
-        let mut own = scope.own.borrow_mut();
-        own.retain(|(number, _)| *number != core.number);
-        own.push((core.number, Rc::clone(lease.slot())));
-        Ok(lease)
-    }
-
-    /// A place for one more instance, if need be that of an idle one of this worker.
-    fn try_permit(&self) -> Option<OwnedSemaphorePermit> {
-        let permits = &self.engine.permits;
-        if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
-            return Some(permit);
-        }
-        let pools = self.pools.borrow();
-        let richest = pools.values().max_by_key(|pool| pool.idle())?;
-        if richest.drop_one() {
-            Arc::clone(permits).try_acquire_owned().ok()
-        } else {
-            None
-        }
-    }
-
-    async fn wait_for_permit(&self, core: &Core) -> Result<OwnedSemaphorePermit, FailureKind> {
-        let _pressure = Pressure::on(&self.engine);
-        let wait_max = Duration::from_millis(u64::from(core.spec.wait_max_ms));
-        let permit = Arc::clone(&self.engine.permits).acquire_owned();
-        match tokio::time::timeout(wait_max, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(FailureKind::PoolFull),
-        }
-    }
-
-    /// Waits for a permit, or (none) until an instance of this pool is idle again.
-    async fn wait(&self, pool: &Rc<Pool>) -> Result<Option<OwnedSemaphorePermit>, FailureKind> {
-        tokio::select! {
-            biased;
-            () = pool.wait() => Ok(None),
-            permit = self.wait_for_permit(&pool.core) => permit.map(Some),
-        }
-    }
-
-    fn pool(&self, core: &Arc<Core>) -> Rc<Pool> {
-        let mut pools = self.pools.borrow_mut();
-        Rc::clone(pools.entry(core.number).or_insert_with(|| Pool::new(core)))
     }
 }
 

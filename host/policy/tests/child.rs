@@ -1,6 +1,15 @@
 //! Compilation in a child process. This program is its own child: called with `compile` it is
 //! what `weir internal-compile` is.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may fail loudly"
+)]
+
 #[path = "runtime/guests.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]
 mod guests;
@@ -42,7 +51,7 @@ async fn tests() {
     assert_eq!(version.compiled(), &Compiled::Stored);
 
     // Not enough address space for the compiler to work in.
-    let refused = load("compile", 60 << 20, 30_000, good.clone())
+    let refused = load("compile", 16 << 20, 30_000, good.clone())
         .await
         .unwrap_err();
     assert_eq!(refused.code(), "policy_compile_failed", "{refused}");

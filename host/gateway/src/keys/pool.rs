@@ -12,6 +12,8 @@ use super::state::KeyState;
 pub struct ProviderKey {
     /// Public: an id from the store, or a fingerprint for a key from the file.
     pub id: Arc<str>,
+    /// By what a record of its death finds it again.
+    pub fingerprint: [u8; 32],
     /// The header that carries the secret; marked sensitive, so it is never printed.
     pub header: (HeaderName, HeaderValue),
     /// Whether it rests or is dead.
@@ -67,6 +69,7 @@ mod tests {
         let key = |id: &&str| {
             Arc::new(ProviderKey {
                 id: Arc::from(*id),
+                fingerprint: [0; 32],
                 header: (http::header::AUTHORIZATION, HeaderValue::from_static("Bearer x")),
                 state: Arc::default(),
             })

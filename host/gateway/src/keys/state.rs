@@ -100,20 +100,25 @@ impl KeyState {
 
 /// The states of all keys that were ever configured since the start, by channel and fingerprint.
 #[derive(Debug, Default)]
-pub struct KeyRegistry(Mutex<HashMap<(String, String), Arc<KeyState>>>);
+pub struct KeyRegistry(Mutex<HashMap<(String, [u8; 32]), Arc<KeyState>>>);
 
 impl KeyRegistry {
     /// The state of the key with this fingerprint in this channel; made when first asked for.
-    pub fn state(&self, channel: &str, fingerprint: &str) -> Arc<KeyState> {
+    pub fn state(&self, channel: &str, fingerprint: &[u8; 32]) -> Arc<KeyState> {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        states.entry((channel.to_owned(), fingerprint.to_owned())).or_default().clone()
+        states.entry((channel.to_owned(), *fingerprint)).or_default().clone()
     }
 }
 
-/// Names a secret without telling it: the first sixteen hexadecimal digits of its SHA-256.
-pub fn fingerprint(secret: &Secret) -> String {
-    let digest = Sha256::digest(secret.expose().as_bytes());
-    hex::encode(digest.get(..8).unwrap_or_default())
+/// Names a secret without telling it: its SHA-256.
+pub fn fingerprint(secret: &Secret) -> [u8; 32] {
+    Sha256::digest(secret.expose().as_bytes()).into()
+}
+
+/// The public id of a key that has none of its own: the first sixteen hexadecimal digits of its
+/// fingerprint.
+pub fn public_id(fingerprint: &[u8; 32]) -> String {
+    format!("pk_{}", hex::encode(fingerprint.get(..8).unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -30,8 +30,6 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Whether a policy changed the body, so that `head` must be found anew.
     pub body_changed: bool,
-    /// Whether a policy changed the model, so that the body no longer names it.
-    pub model_changed: bool,
 }
 
 /// One call, from identify to settle.
@@ -59,6 +57,8 @@ pub struct Call {
     pub body_kind: BodyKind,
     /// Whether the path names the model, as Gemini's do.
     pub model_in_path: bool,
+    /// Whether a provider serves no such call without a model.
+    pub needs_model: bool,
     /// The method of the request line.
     pub method: Method,
     /// The target of the request line.

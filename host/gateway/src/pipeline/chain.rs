@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_policy::{Hook, Version};
 
-use crate::telemetry::metrics::PolicyMetrics;
+use crate::telemetry::PolicyMetrics;
 
 /// What becomes of a call whose policy failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Binding {
 /// The policies of one tenant's calls, in order.
 #[derive(Debug, Default)]
 pub struct Chain {
-    by_hook: [Vec<Arc<Binding>>; Hook::COUNT],
+    by_hook: [Vec<Arc<Binding>>; Hook::ALL.len()],
 }
 
 impl Chain {

@@ -1,9 +1,8 @@
 //! One way to a provider, as one snapshot sees it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use globset::GlobSet;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use weir_base::Secret;
 use weir_upstream::{Origin, Timeouts};
@@ -11,14 +10,22 @@ use weir_wire::dialect::Family;
 use weir_wire::fake;
 
 use super::health::Health;
+use crate::config::Globs;
 use crate::keys::KeyPool;
-use crate::telemetry::metrics::ChannelMetrics;
+use crate::telemetry::ChannelMetrics;
 
 /// Where a channel's calls go.
 #[derive(Debug)]
 pub enum Target {
     /// A provider that speaks `family`, at an origin, below a path.
-    Http { family: Family, origin: Arc<Origin>, base_path: String },
+    Http {
+        /// The dialects that it speaks.
+        family: Family,
+        /// Where it is.
+        origin: Origin,
+        /// The path of its base URL.
+        base_path: String,
+    },
     /// The built-in provider, which answers in every dialect.
     Fake(Box<fake::Options>),
 }
@@ -33,9 +40,9 @@ pub struct Channel {
     /// Where its calls go.
     pub target: Target,
     /// The models it serves, with `*`.
-    pub models: GlobSet,
+    pub models: Globs,
     /// Other names for its models: what the caller asks for, and what the provider calls it.
-    pub model_map: HashMap<String, String>,
+    pub model_map: BTreeMap<String, String>,
     /// Channels of a higher priority are tried first.
     pub priority: u32,
     /// Share of the traffic among channels of one priority.
@@ -63,6 +70,11 @@ impl Channel {
             Target::Fake(_) => true,
         };
         speaks && (model.is_empty() || self.model_map.contains_key(model) || self.models.is_match(model))
+    }
+
+    /// How many of its keys may be used now. A channel that needs no key counts as one that has one.
+    pub fn usable_keys(&self, now_ms: u64) -> u32 {
+        if self.keys.keys().is_empty() { 1 } else { self.keys.usable(now_ms) }
     }
 
     /// What the provider calls `model`.

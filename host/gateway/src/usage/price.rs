@@ -1,8 +1,9 @@
 //! The catalogue of prices and the arithmetic on it.
 
-use globset::{Glob, GlobMatcher};
 use serde::Deserialize;
 use weir_base::Usage;
+
+use crate::config::Globs;
 
 /// What a million tokens cost, in millionths of the currency unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,11 +37,11 @@ impl Price {
 #[derive(Debug)]
 pub struct PriceRule {
     /// Models, with `*`.
-    pub model: GlobMatcher,
-    /// Channels, with `*`; every channel where absent.
-    pub channel: Option<GlobMatcher>,
-    /// Tenants, with `*`; every tenant where absent.
-    pub tenant: Option<GlobMatcher>,
+    pub model: Globs,
+    /// Channels, with `*`.
+    pub channel: Globs,
+    /// Tenants, with `*`.
+    pub tenant: Globs,
     /// The price.
     pub price: Price,
 }
@@ -63,8 +64,8 @@ impl PriceBook {
     pub fn find(&self, tenant: &str, channel: Option<&str>, model: &str) -> Option<Price> {
         let fits = |rule: &&PriceRule| {
             rule.model.is_match(model)
-                && rule.tenant.as_ref().is_none_or(|tenants| tenants.is_match(tenant))
-                && rule.channel.as_ref().is_none_or(|channels| channel.is_some_and(|name| channels.is_match(name)))
+                && rule.tenant.is_match(tenant)
+                && (rule.channel.is_everything() || channel.is_some_and(|name| rule.channel.is_match(name)))
         };
         self.0.iter().find(fits).map(|rule| rule.price)
     }
@@ -104,8 +105,8 @@ fn catalogue() -> Vec<PriceRule> {
             cached_micros_per_million: entry.cached.unwrap_or(entry.input),
             cache_write_micros_per_million: entry.cache_write.unwrap_or(entry.input),
         };
-        let model = Glob::new(&entry.model).ok()?.compile_matcher();
-        Some(PriceRule { model, channel: None, tenant: None, price })
+        let model = Globs::new(vec![entry.model]).ok()?;
+        Some(PriceRule { model, channel: Globs::everything(), tenant: Globs::everything(), price })
     };
     entries.into_iter().filter_map(rule).collect()
 }
@@ -139,9 +140,9 @@ mod tests {
     #[test]
     fn the_operators_price_comes_first() {
         let own = PriceRule {
-            model: Glob::new("gpt-4o*").unwrap().compile_matcher(),
-            channel: Some(Glob::new("cheap").unwrap().compile_matcher()),
-            tenant: None,
+            model: Globs::new(vec!["gpt-4o*".into()]).unwrap(),
+            channel: Globs::new(vec!["cheap".into()]).unwrap(),
+            tenant: Globs::everything(),
             price: Price { input_micros_per_million: 1, ..Price::default() },
         };
         let book = PriceBook::new(vec![own]);

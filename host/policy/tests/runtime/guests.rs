@@ -67,15 +67,20 @@ pub(crate) fn world(items: &str) -> String {
     format!("package test:guest; world guest {{ export weir:policy/access@0.1.0; {items} }}")
 }
 
-/// A module whose `authorize` runs this body and then allows the call. It has one page of memory
-/// and an allocator that hands out the same bytes again and again.
+/// A module whose `authorize` runs this body and then allows the call. It has two
+/// megabytes of memory and an allocator that frees nothing.
 pub(crate) fn authorizing(imports: &str, body: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
             {imports}
-            (memory (export "memory") 1)
-            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
-            (func (export "weir:policy/access@0.1.0#authorize") (param i32) (result i32)
+            (memory (export "memory") 32)
+            (global $free (mut i32) (i32.const 4096))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (global.get $free)
+                (global.set $free (i32.and (i32.const -8)
+                    (i32.add (i32.const 7) (i32.add (global.get $free) (local.get 3))))))
+            (func (export "weir:policy/access@0.1.0#authorize")
+                (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
                 {body}
                 (i32.store8 (i32.const 64) (i32.const 0))
                 (i32.const 64)))"#

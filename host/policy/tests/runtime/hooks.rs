@@ -205,7 +205,7 @@ async fn answer_sees_the_call_and_answers() {
     }
 
     let version = bench
-        .probe(r#"{"answer":{"respond":{"status":200,"headers":{"x-a":"b\r\nc: d"}}}}"#)
+        .probe(r#"{"answer":{"respond":{"status":200,"headers":[["x-a","b\r\nc: d"]]}}}"#)
         .await;
     let failure = worker
         .answer(&version, &scope, &summary("m"))

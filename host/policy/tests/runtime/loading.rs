@@ -307,7 +307,8 @@ async fn a_policy_that_does_not_start() {
         &world(""),
         r#"(module (memory (export "memory") 1) (func $spin (loop (br 0))) (start $spin)
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-            (func (export "weir:policy/access@0.1.0#authorize") (param i32) (result i32) unreachable))"#,
+            (func (export "weir:policy/access@0.1.0#authorize")
+                (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable))"#,
     );
     let mut spec = VersionSpec::new("probe", "{}");
     spec.init_deadline_ms = 10;
@@ -320,7 +321,7 @@ async fn a_policy_that_does_not_start() {
 
 #[tokio::test]
 async fn compiled_code_is_kept_and_checked() {
-    let bench = Bench::new();
+    let bench = Bench::in_dir(tempfile::tempdir().unwrap(), |_| {});
     let bytes = authorizing("", "");
     let spec = || VersionSpec::new("p", "{}");
     assert_eq!(

@@ -1,5 +1,14 @@
 //! The runtime from the outside: loading, hooks, streams, pools, and what a bad policy cannot do.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may fail loudly"
+)]
+
 mod containment;
 mod guests;
 mod hooks;
@@ -27,8 +36,12 @@ impl Bench {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut EngineSettings)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        Self::in_dir(dir, change)
+        Self::in_dir(tempfile::tempdir().unwrap(), |settings| {
+            // Shared by all tests and test runs, or most of their time would go into compiling
+            // the probe again.
+            settings.cache_dir = concat!(env!("CARGO_TARGET_TMPDIR"), "/policies-compiled").into();
+            change(settings);
+        })
     }
 
     pub(crate) fn in_dir(dir: tempfile::TempDir, change: impl FnOnce(&mut EngineSettings)) -> Self {

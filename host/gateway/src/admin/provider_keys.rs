@@ -1,0 +1,305 @@
+//! `channels/{c}/keys`: the secrets that channels send upstream. They go in and never out.
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use weir_base::Secret;
+use weir_store::{DisabledKey, ProviderKey, StoreError};
+
+use super::AdminState;
+use super::body::{Asked, Input, List, PageQuery, Segments};
+use super::channels::{in_file, stored as stored_channel};
+use super::error::{ApiError, ErrorBody};
+use super::keys::random_hex;
+use super::settings::declared_in;
+use crate::config::Config;
+use crate::keys::{KeyState, fingerprint, public_id};
+
+/// A provider key that is handed over.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProviderKeyInput {
+    /// What the provider calls an API key. It is encrypted, and never shown.
+    #[schema(value_type = String)]
+    secret: Secret,
+    /// For people.
+    #[serde(default)]
+    label: String,
+}
+
+/// What can be changed about a provider key.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProviderKeyChange {
+    /// For people. Only for a key that the API made.
+    label: Option<String>,
+    /// true puts the key back into rotation, also one that the settings file declares; false takes it
+    /// out.
+    enabled: Option<bool>,
+}
+
+/// A provider key, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProviderKeyView {
+    /// What the ledger calls it.
+    id: String,
+    /// The channel's name.
+    channel: String,
+    /// For people.
+    label: String,
+    /// SHA-256 of the secret, to recognise it by.
+    fingerprint: String,
+    state: KeyStateView,
+    /// The file that declares it; null for one that the API made.
+    declared_in: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    created_ms: Option<u64>,
+}
+
+/// Whether a key is used.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "is", rename_all = "snake_case")]
+enum KeyStateView {
+    /// Calls take turns with it.
+    Usable,
+    /// The provider turned it away, and it rests.
+    Resting {
+        /// Milliseconds since the Unix epoch.
+        until_ms: u64,
+    },
+    /// It is out of rotation until someone enables it.
+    Disabled {
+        /// Why.
+        reason: String,
+        /// Since when, in milliseconds since the Unix epoch.
+        at_ms: u64,
+    },
+}
+
+/// A key of a channel, wherever it was declared.
+enum Found {
+    InFile(Secret),
+    Stored(Box<ProviderKey>),
+}
+
+impl Found {
+    fn id(&self) -> String {
+        match self {
+            Found::InFile(secret) => public_id(&fingerprint(secret)),
+            Found::Stored(key) => key.id.clone(),
+        }
+    }
+
+    fn secret(&self) -> &Secret {
+        match self {
+            Found::InFile(secret) => secret,
+            Found::Stored(key) => &key.secret,
+        }
+    }
+}
+
+async fn must_exist(state: &AdminState, channel: &str) -> Result<(), ApiError> {
+    if in_file(&state.control.config(), channel).is_none() {
+        stored_channel(state, channel).await?;
+    }
+    Ok(())
+}
+
+fn keys_in_file(config: &Config, channel: &str) -> Vec<Found> {
+    let keys = in_file(config, channel).map_or(&[][..], |channel| &channel.keys);
+    keys.iter().map(|secret| Found::InFile(secret.clone())).collect()
+}
+
+async fn find(state: &AdminState, channel: &str, id: &str) -> Result<Found, ApiError> {
+    must_exist(state, channel).await?;
+    let file = keys_in_file(&state.control.config(), channel);
+    if let Some(key) = file.into_iter().find(|key| key.id() == id) {
+        return Ok(key);
+    }
+    let unknown = |error| ApiError::naming(error, "provider key", id);
+    let key = state.store.get::<ProviderKey>(id).await.map_err(unknown)?;
+    if key.channel == channel {
+        Ok(Found::Stored(Box::new(key)))
+    } else {
+        Err(ApiError::unknown("provider key", id))
+    }
+}
+
+/// What the data path knows about the key; none while its channel is out of use.
+fn live(state: &AdminState, channel: &str, id: &str) -> Option<std::sync::Arc<KeyState>> {
+    let snapshot = state.control.snapshot();
+    let keys = snapshot.channel(channel)?.keys.keys();
+    keys.iter().find(|key| &*key.id == id).map(|key| key.state.clone())
+}
+
+fn state_of(state: &AdminState, channel: &str, key: &Found) -> KeyStateView {
+    let live = live(state, channel, &key.id());
+    if let Some(disabled) = live.as_ref().and_then(|live| live.disabled()) {
+        return KeyStateView::Disabled { reason: disabled.reason.clone(), at_ms: disabled.at_ms };
+    }
+    if let (None, Found::Stored(key)) = (&live, key)
+        && let Some(reason) = key.disabled_reason.clone()
+    {
+        return KeyStateView::Disabled { reason, at_ms: key.disabled_ms.unwrap_or(key.created_ms) };
+    }
+    let until_ms = live.map_or(0, |live| live.rest.until_ms());
+    if until_ms > state.clock.now_ms() { KeyStateView::Resting { until_ms } } else { KeyStateView::Usable }
+}
+
+fn view(state: &AdminState, channel: &str, key: &Found) -> ProviderKeyView {
+    let (label, declared, created_ms) = match key {
+        Found::InFile(_) => (String::new(), Some(declared_in(&state.control.config())), None),
+        Found::Stored(key) => (key.label.clone(), None, Some(key.created_ms)),
+    };
+    ProviderKeyView {
+        id: key.id(),
+        channel: channel.to_owned(),
+        label,
+        fingerprint: hex::encode(fingerprint(key.secret())),
+        state: state_of(state, channel, key),
+        declared_in: declared,
+        created_ms,
+    }
+}
+
+/// The keys of a channel.
+#[utoipa::path(get, path = "/admin/v1/channels/{channel}/keys", tag = "channels", operation_id = "list_provider_keys",
+    params(("channel" = String, Path, description = "The channel's name"), PageQuery),
+    responses((status = 200, body = List<ProviderKeyView>), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    Segments(channel): Segments<String>,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<List<ProviderKeyView>>, ApiError> {
+    must_exist(&state, &channel).await?;
+    let mut keys = if page.is_first() { keys_in_file(&state.control.config(), &channel) } else { Vec::new() };
+    let stored = state.store.list::<ProviderKey>(page.query(Some(&channel))?).await?;
+    keys.extend(stored.items.into_iter().map(|key| Found::Stored(Box::new(key))));
+    let data = keys.iter().map(|key| view(&state, &channel, key)).collect();
+    Ok(Json(List { data, next: stored.next }))
+}
+
+/// Gives a channel another key. Also one that the settings file declares can have some.
+#[utoipa::path(post, path = "/admin/v1/channels/{channel}/keys", tag = "channels", operation_id = "create_provider_key",
+    params(("channel" = String, Path, description = "The channel's name")), request_body = ProviderKeyInput,
+    responses((status = 201, body = ProviderKeyView), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn create(
+    State(state): State<AdminState>,
+    Segments(channel): Segments<String>,
+    Input(input): Input<ProviderKeyInput>,
+) -> Result<(StatusCode, Json<ProviderKeyView>), ApiError> {
+    let _one_at_a_time = state.writes.lock().await;
+    must_exist(&state, &channel).await?;
+    let secret = input.secret.expose();
+    if secret.is_empty() || http::HeaderValue::from_str(secret).is_err() {
+        return Err(ApiError::field("secret", "must be what a header can carry, and not empty"));
+    }
+    let key = ProviderKey {
+        id: format!("pk_{}", random_hex::<12>()?),
+        channel: channel.clone(),
+        label: input.label,
+        secret: input.secret,
+        disabled_reason: None,
+        disabled_ms: None,
+        created_ms: state.clock.now_ms(),
+    };
+    state.store.create(&key).await?;
+    state.publish().await?;
+    Ok((StatusCode::CREATED, Json(view(&state, &channel, &Found::Stored(Box::new(key))))))
+}
+
+/// One key.
+#[utoipa::path(get, path = "/admin/v1/channels/{channel}/keys/{key}", tag = "channels", operation_id = "get_provider_key",
+    params(("channel" = String, Path, description = "The channel's name"), ("key" = String, Path, description = "The key's id")),
+    responses((status = 200, body = ProviderKeyView), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn show(
+    State(state): State<AdminState>,
+    Segments((channel, id)): Segments<(String, String)>,
+) -> Result<Json<ProviderKeyView>, ApiError> {
+    let key = find(&state, &channel, &id).await?;
+    Ok(Json(view(&state, &channel, &key)))
+}
+
+/// Takes a key out of rotation or puts it back, or gives it another label.
+#[utoipa::path(patch, path = "/admin/v1/channels/{channel}/keys/{key}", tag = "channels", operation_id = "change_provider_key",
+    params(("channel" = String, Path, description = "The channel's name"), ("key" = String, Path, description = "The key's id")),
+    request_body = ProviderKeyChange,
+    responses((status = 200, body = ProviderKeyView), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn change(
+    State(state): State<AdminState>,
+    Segments((channel, id)): Segments<(String, String)>,
+    Input(change): Input<ProviderKeyChange>,
+) -> Result<Json<ProviderKeyView>, ApiError> {
+    let _one_at_a_time = state.writes.lock().await;
+    let key = find(&state, &channel, &id).await?;
+    if let (Found::InFile(_), Some(_)) = (&key, &change.label) {
+        return Err(ApiError::declared("provider key", &id, &declared_in(&state.control.config())));
+    }
+    record(&state, &channel, &key, &change).await?;
+    if let (Some(enabled), Some(live)) = (change.enabled, live(&state, &channel, &id)) {
+        if enabled {
+            live.enable();
+        } else {
+            live.disable(BY_HAND, state.clock.now_ms());
+        }
+    }
+    state.publish().await?;
+    let key = find(&state, &channel, &id).await?;
+    Ok(Json(view(&state, &channel, &key)))
+}
+
+const BY_HAND: &str = "disabled by an administrator";
+
+/// Writes a change down, so that it holds after a restart.
+async fn record(
+    state: &AdminState,
+    channel: &str,
+    key: &Found,
+    change: &ProviderKeyChange,
+) -> Result<(), ApiError> {
+    let now_ms = state.clock.now_ms();
+    let (enabled, label) = (change.enabled, change.label.clone());
+    if let Found::Stored(key) = key {
+        let apply = move |key: &mut ProviderKey| {
+            key.label = label.unwrap_or(std::mem::take(&mut key.label));
+            match enabled {
+                Some(true) => (key.disabled_reason, key.disabled_ms) = (None, None),
+                Some(false) => (key.disabled_reason, key.disabled_ms) = (Some(BY_HAND.to_owned()), Some(now_ms)),
+                None => {}
+            }
+        };
+        state.store.update(&key.id, apply).await?;
+    }
+    let fingerprint = fingerprint(key.secret());
+    match (enabled, key) {
+        // The data path may have noted the death of either kind of key here.
+        (Some(true), _) => match state.store.delete::<DisabledKey>(&DisabledKey::id_of(channel, &fingerprint)).await {
+            Ok(()) | Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        },
+        (Some(false), Found::InFile(_)) => {
+            let (channel, reason) = (channel.to_owned(), BY_HAND.to_owned());
+            Ok(state.store.put(&DisabledKey { channel, fingerprint, reason, disabled_ms: now_ms }).await?)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a key.
+#[utoipa::path(delete, path = "/admin/v1/channels/{channel}/keys/{key}", tag = "channels", operation_id = "delete_provider_key",
+    params(("channel" = String, Path, description = "The channel's name"), ("key" = String, Path, description = "The key's id")),
+    responses((status = 204, description = "It is gone"), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn remove(
+    State(state): State<AdminState>,
+    Segments((channel, id)): Segments<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let _one_at_a_time = state.writes.lock().await;
+    if let Found::InFile(_) = find(&state, &channel, &id).await? {
+        return Err(ApiError::declared("provider key", &id, &declared_in(&state.control.config())));
+    }
+    state.store.delete::<ProviderKey>(&id).await?;
+    state.publish().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

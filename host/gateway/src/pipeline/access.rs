@@ -1,0 +1,22 @@
+//! access: may the call be made at all? Every policy must agree.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_base::Fault;
+use weir_policy::Hook;
+
+use super::hook::Running;
+use super::open::Open;
+use super::worker::Worker;
+
+/// Asks the access policies in order; the first refusal ends the call.
+pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
+    let chain = Arc::clone(&open.chain);
+    for binding in chain.with(Hook::Access) {
+        let running = Running::new(open, binding, Hook::Access);
+        let answer = worker.policies.authorize(&binding.version, &open.scope, &open.facts.summary()).await;
+        running.judge(open, answer)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! Sends one try, over the network or to the built-in provider, and brings its head.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::BodyExt;
+use tokio::time::Sleep;
+use weir_base::Fault;
+use weir_upstream::{Body as UpstreamBody, SendError};
+use weir_wire::fake;
+
+use super::{Reply, Source};
+use crate::keys::ProviderKey;
+use crate::pipeline::channel::Target;
+use crate::pipeline::open::Open;
+use crate::pipeline::route::Planned;
+use crate::pipeline::target;
+use crate::pipeline::worker::Worker;
+use crate::telemetry::AttemptOutcome;
+
+/// The largest error body that is read whole, in bytes. Providers' errors are a few hundred.
+const ERROR_BODY_MAX_BYTES: usize = 1 << 20;
+
+/// A provider's answer: the head, and the body to come.
+pub struct Got {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body: whole for an error, to come for anything else.
+    pub source: Source,
+}
+
+impl Got {
+    /// The body of an error.
+    pub fn error_body(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Whole(body) => Some(body),
+            _ => None,
+        }
+    }
+
+    /// The same as what is relayed.
+    pub fn into_reply(self) -> Reply {
+        Reply { status: self.status, headers: self.headers, source: self.source, by_policy: false }
+    }
+}
+
+/// Why no answer came.
+pub enum Failed {
+    /// The request was not sent, or no head came back.
+    Send(SendError),
+    /// The head of an error came, its body did not.
+    Reply(String),
+}
+
+impl Failed {
+    /// The word in the ledger.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Failed::Send(error) => error.kind.as_str(),
+            Failed::Reply(_) => "broken_reply",
+        }
+    }
+
+    /// The word in the metrics.
+    pub fn outcome(&self) -> AttemptOutcome {
+        match self {
+            Failed::Send(error) if error.is_timeout() => AttemptOutcome::TimedOut,
+            Failed::Send(_) => AttemptOutcome::Unreachable,
+            Failed::Reply(_) => AttemptOutcome::Broken,
+        }
+    }
+}
+
+/// Sends the call to the channel with the key.
+pub async fn send(
+    worker: &Rc<Worker>,
+    open: &Open,
+    planned: &Planned,
+    key: Option<&ProviderKey>,
+    model: &str,
+) -> Result<Result<Got, Failed>, Fault> {
+    let channel = &*planned.channel;
+    let call = &open.call;
+    match &channel.target {
+        Target::Fake(options) => Ok(Ok(answer_fake(worker, open, options, model).await)),
+        Target::Http { family, origin, base_path } => {
+            let (request, hides_usage) = {
+                let asked = call.request();
+                let body = target::body(call, &asked, channel, model)?;
+                let target = target::path_and_query(call, *family, base_path, model, &asked.model)?;
+                (target::request(call, &asked, target, channel, key, body.bytes), body.asked_usage)
+            };
+            let mut timeouts = channel.timeouts;
+            if let Some(first_byte_ms) = planned.first_byte_timeout_ms {
+                timeouts.first_byte_ms = timeouts.first_byte_ms.min(u64::from(first_byte_ms));
+            }
+            let response = match worker.upstream.send(origin, request, &timeouts).await {
+                Ok(response) => response,
+                Err(error) => return Ok(Err(Failed::Send(error))),
+            };
+            let (head, body) = response.into_parts();
+            let status = head.status.as_u16();
+            let source = if status >= 400 {
+                match read_error(body).await {
+                    Ok(body) => Source::Whole(body),
+                    Err(problem) => return Ok(Err(Failed::Reply(problem))),
+                }
+            } else {
+                Source::Upstream { body, hides_usage }
+            };
+            Ok(Ok(Got { status, headers: head.headers, source }))
+        }
+    }
+}
+
+async fn read_error(mut body: UpstreamBody) -> Result<Bytes, String> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| error.to_string())?;
+        if let Ok(data) = frame.into_data() {
+            if whole.len() + data.len() > ERROR_BODY_MAX_BYTES {
+                return Err(format!("its error is larger than {ERROR_BODY_MAX_BYTES} bytes"));
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(whole.freeze())
+}
+
+/// Asks the built-in provider.
+async fn answer_fake(worker: &Rc<Worker>, open: &Open, options: &fake::Options, model: &str) -> Got {
+    let call = &open.call;
+    let reply = {
+        let request = call.request();
+        let told = request.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-fake-"));
+        let told: Vec<_> = told.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
+        let options = if told.is_empty() { options.clone() } else { options.with_headers(told.into_iter()) };
+        let path = call.uri.path_and_query().map_or("/", |target| target.as_str());
+        let asked = fake::Request {
+            dialect: call.dialect,
+            operation: call.operation,
+            path,
+            model,
+            stream: request.head.stream,
+            body: &request.body,
+            now_unix_s: worker.now_ms() / 1_000,
+            call_id: call.id_text(),
+        };
+        fake::answer(&asked, &options)
+    };
+    if reply.delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(reply.delay_ms)).await;
+    }
+    let mut headers = HeaderMap::new();
+    for (name, value) in reply.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    let chunks = match reply.body {
+        fake::Body::Whole(body) if reply.status >= 400 || !reply.cut => {
+            return Got { status: reply.status, headers, source: Source::Whole(body) };
+        }
+        fake::Body::Whole(body) => VecDeque::from([body]),
+        fake::Body::Chunks(chunks) => chunks.into(),
+    };
+    let body = FakeBody { chunks, delay_ms: reply.event_delay_ms, pause: None, cut: reply.cut };
+    Got { status: reply.status, headers, source: Source::Fake(Box::new(body)) }
+}
+
+/// The pieces of the built-in provider's reply, with pauses between them.
+pub struct FakeBody {
+    chunks: VecDeque<Bytes>,
+    delay_ms: u64,
+    pause: Option<Pin<Box<Sleep>>>,
+    cut: bool,
+}
+
+impl FakeBody {
+    /// The next piece; an error where the reply is to break off.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        let chunk = self.chunks.pop_front();
+        if chunk.is_some() && self.delay_ms > 0 {
+            self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(self.delay_ms))));
+        }
+        Poll::Ready(match chunk {
+            Some(chunk) => Some(Ok(chunk)),
+            None if std::mem::take(&mut self.cut) => Some(Err("the built-in provider was told to break off".to_owned())),
+            None => None,
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! What every hook call has in common: what it is told, and what becomes of its answer.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_base::{Blame, Fault, Operation};
+use weir_policy::worker::Answer;
+use weir_policy::{CallScope, Denial, Failure, Hook, Summary};
+use weir_store::Decision;
+
+use super::call::{Call, Request};
+use super::chain::{Binding, Mode, OnFailure};
+use super::open::Open;
+
+/// The facts that every hook is handed, kept in the shape that the record of them borrows from.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    operation: Operation,
+    /// The model as the caller asked, or as `rewrite` left it.
+    pub model: Arc<str>,
+    tenant: Arc<str>,
+    key: Arc<str>,
+    client: String,
+    /// Whether a stream is asked for.
+    pub streaming: bool,
+    /// The estimate of the prompt's tokens.
+    pub input_tokens: u32,
+    /// The bound that the call sets on its output; 0 for none.
+    pub max_output_tokens: u32,
+}
+
+impl Facts {
+    /// The facts of `call` as its request stands.
+    pub fn of(call: &Call, client: IpAddr, request: &Request) -> Self {
+        Self {
+            operation: call.operation,
+            model: Arc::from(request.model.as_str()),
+            tenant: Arc::clone(&call.key.tenant.id),
+            key: Arc::clone(&call.key.id),
+            client: client.to_string(),
+            streaming: request.head.stream,
+            input_tokens: request.head.input_tokens_estimate,
+            max_output_tokens: request.head.max_output_tokens.unwrap_or(0),
+        }
+    }
+
+    /// After `rewrite`: what it may have changed.
+    pub fn refresh(&mut self, request: &Request) {
+        if *self.model != *request.model {
+            self.model = Arc::from(request.model.as_str());
+        }
+        self.streaming = request.head.stream;
+        self.input_tokens = request.head.input_tokens_estimate;
+        self.max_output_tokens = request.head.max_output_tokens.unwrap_or(0);
+    }
+
+    /// The record for a hook.
+    pub fn summary(&self) -> Summary<'_> {
+        Summary {
+            operation: operation(self.operation),
+            model: &self.model,
+            tenant: &self.tenant,
+            key: &self.key,
+            client_ip: &self.client,
+            streaming: self.streaming,
+            input_tokens: self.input_tokens,
+            max_output_tokens: self.max_output_tokens,
+        }
+    }
+}
+
+/// One hook call about to be made: the policy, and the moment.
+pub struct Running {
+    binding: Arc<Binding>,
+    hook: Hook,
+    started: Instant,
+    /// What the policy sees: the call, or a copy of it where it must not change anything.
+    pub scope: Option<CallScope>,
+}
+
+impl Running {
+    /// Begins a hook call.
+    pub fn new(open: &Open, binding: &Arc<Binding>, hook: Hook) -> Self {
+        // Only an edit could tell a shadow from the policy that it shadows.
+        let copies = binding.mode == Mode::Shadow && hook == Hook::Rewrite;
+        let scope = copies.then(|| CallScope::new(open.call.shadow()));
+        Self { binding: Arc::clone(binding), hook, started: Instant::now(), scope }
+    }
+
+    /// How long it has been running.
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
+    /// Records the answer. None where the policy has no say: it failed and its failures are
+    /// allowed, or it only shadows.
+    pub fn judge<T>(self, open: &mut Open, answer: Answer<T>) -> Result<Option<T>, Fault> {
+        let Self { binding, hook, started, .. } = self;
+        let elapsed = started.elapsed();
+        binding.metrics.ran(hook as usize, elapsed);
+        let (result, verdict) = match answer {
+            Ok(Ok(value)) => (Ok(Some(value)), Cow::Borrowed("allow")),
+            Ok(Err(denial)) => {
+                binding.metrics.denied(hook as usize);
+                let verdict = Cow::Owned(format!("deny:{}", denial.code));
+                (Err(refusal(denial)), verdict)
+            }
+            Err(failure) => {
+                open.worker.shared.metrics.policy_failed(&binding.name, hook.as_str(), failure.code(), &failure);
+                (failed(&binding, &failure), Cow::Owned(format!("failed:{}", failure.code())))
+            }
+        };
+        let shadowed = binding.mode == Mode::Shadow;
+        open.decisions.push(Decision {
+            hook: Cow::Borrowed(hook.as_str()),
+            policy: Arc::clone(&binding.name),
+            digest: Arc::clone(&binding.digest),
+            micros: u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX),
+            verdict: if shadowed { Cow::Owned(format!("shadow:{verdict}")) } else { verdict },
+        });
+        if shadowed { Ok(None) } else { result }
+    }
+}
+
+/// A policy's refusal as a fault. Its status was checked by the runtime.
+pub fn refusal(denial: Denial) -> Fault {
+    let fault = Fault::new(Blame::Policy, denial.status, denial.code, denial.message);
+    match denial.retry_after_ms {
+        Some(after_ms) => fault.retry_after_ms(u64::from(after_ms)),
+        None => fault,
+    }
+}
+
+fn failed<T>(binding: &Binding, failure: &Failure) -> Result<Option<T>, Fault> {
+    match binding.on_failure {
+        OnFailure::Allow => Ok(None),
+        OnFailure::Deny => Err(failure_fault(binding, failure)),
+    }
+}
+
+/// The refusal of a call whose policy failed and is set to deny then.
+pub fn failure_fault(binding: &Binding, failure: &Failure) -> Fault {
+    let message = format!(
+        "The policy `{}` failed ({}) and is set to deny then; try again, or tell the operator of this gateway.",
+        binding.name,
+        failure.code()
+    );
+    Fault::new(Blame::Gateway, 503, "policy_failed", message)
+}
+
+/// What a policy is told of a call's usage.
+pub fn usage(usage: &weir_base::Usage) -> weir_policy::Usage {
+    weir_policy::Usage {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cached_tokens: usage.cached_tokens,
+        cache_write_tokens: usage.cache_write_tokens,
+        reasoning_tokens: usage.reasoning_tokens,
+        cost_micros: usage.cost_micros,
+        estimated: usage.estimated,
+    }
+}
+
+/// The operation in the interface's own enumeration.
+fn operation(operation: Operation) -> weir_policy::Operation {
+    use weir_policy::Operation as Wit;
+    match operation {
+        Operation::Chat => Wit::Chat,
+        Operation::Completion => Wit::Completion,
+        Operation::Embedding => Wit::Embedding,
+        Operation::Image => Wit::Image,
+        Operation::Speech => Wit::Speech,
+        Operation::Transcription => Wit::Transcription,
+        Operation::Moderation => Wit::Moderation,
+        Operation::Rerank => Wit::Rerank,
+        Operation::Video => Wit::Video,
+        Operation::Realtime => Wit::Realtime,
+        Operation::File => Wit::File,
+        Operation::Batch => Wit::Batch,
+        Operation::Models => Wit::Models,
+        Operation::CountTokens => Wit::CountTokens,
+        Operation::ToolCall => Wit::ToolCall,
+        Operation::Other => Wit::Other,
+    }
+}

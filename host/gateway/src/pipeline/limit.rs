@@ -1,0 +1,113 @@
+//! limit: policies name the limits a call falls under; the host reserves all of them or none.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_base::{Blame, Fault, Usage};
+use weir_counters::{Amounts, Refusal, Rule, Unit, Window};
+use weir_policy::{Hook, LimitRule, LimitUnit, LimitWindow};
+
+use super::hook::Running;
+use super::open::Open;
+use super::worker::Worker;
+
+/// Collects the rules of all policies and reserves what the call will probably need.
+pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
+    let chain = Arc::clone(&open.chain);
+    let mut rules: Vec<Rule> = Vec::new();
+    for binding in chain.with(Hook::Limit) {
+        let running = Running::new(open, binding, Hook::Limit);
+        let answer = worker.policies.limits(&binding.version, &open.scope, &open.facts.summary()).await;
+        if let Some(named) = running.judge(open, answer)? {
+            rules.extend(named.into_iter().map(|rule| own(&binding.name, rule)));
+        }
+    }
+    if rules.is_empty() {
+        return Ok(());
+    }
+    open.estimate = estimate(open);
+    let zone = &open.call.key.tenant.time_zone;
+    match worker.shared.limits.reserve(&rules, &open.estimate, zone) {
+        Ok(reservation) => {
+            open.reservation = Some(reservation);
+            Ok(())
+        }
+        Err(refusal) => Err(refused(&rules, &refusal)),
+    }
+}
+
+/// What the call will use at most, as far as can be told before it runs.
+fn estimate(open: &Open) -> Amounts {
+    let assumed = open.call.snapshot.config.limits.output_tokens_assumed;
+    let output = match open.facts.max_output_tokens {
+        0 if generates(open) => assumed,
+        bound => bound,
+    };
+    let usage = Usage {
+        input_tokens: u64::from(open.facts.input_tokens),
+        output_tokens: u64::from(output),
+        ..Usage::default()
+    };
+    let price = open.call.snapshot.prices.find(&open.call.key.tenant.id, None, &open.facts.model);
+    Amounts {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cost_micros: price.map_or(0, |price| price.cost_micros(&usage)),
+    }
+}
+
+fn generates(open: &Open) -> bool {
+    use weir_base::Operation::{Chat, Completion};
+    matches!(open.call.operation, Chat | Completion)
+}
+
+/// A policy's rule as a counter of its own: two policies never share one by accident.
+fn own(policy: &str, rule: LimitRule) -> Rule {
+    Rule {
+        key: [policy, "/", &rule.key].concat(),
+        unit: match rule.unit {
+            LimitUnit::Requests => Unit::Requests,
+            LimitUnit::InputTokens => Unit::InputTokens,
+            LimitUnit::OutputTokens => Unit::OutputTokens,
+            LimitUnit::TotalTokens => Unit::TotalTokens,
+            LimitUnit::CostMicros => Unit::CostMicros,
+            LimitUnit::InFlight => Unit::InFlight,
+        },
+        window: match rule.window {
+            LimitWindow::Sliding(seconds) => Window::Sliding { seconds },
+            LimitWindow::Day => Window::Day,
+            LimitWindow::Week => Window::Week,
+            LimitWindow::Month => Window::Month,
+            LimitWindow::Lifetime => Window::Lifetime,
+            LimitWindow::Call => Window::Call,
+        },
+        limit: rule.limit,
+    }
+}
+
+fn refused(rules: &[Rule], refusal: &Refusal) -> Fault {
+    match *refusal {
+        Refusal::Exceeded { rule, limit, used, asked, retry_after_ms } => {
+            let (unit, window) = rules.get(rule).map_or(("requests", String::new()), |rule| {
+                (rule.unit.as_str(), rule.window.to_string())
+            });
+            let advice = match retry_after_ms {
+                Some(_) => "wait as long as `retry-after` says",
+                None if asked > limit => "ask for less: this call alone is larger than the limit",
+                None => "wait until running calls have ended, or ask the operator for more",
+            };
+            let message = format!("The limit of {limit} {unit} ({window}) is reached: {used} are used and this call needs {asked}; {advice}.");
+            // A spent budget is a limit like the others, but clients should not hammer on it.
+            let code = if unit == "cost-micros" { "budget_exceeded" } else { "rate_limit_exceeded" };
+            let fault = Fault::new(Blame::Policy, 429, code, message);
+            match retry_after_ms {
+                Some(after_ms) => fault.retry_after_ms(after_ms),
+                None => fault,
+            }
+        }
+        Refusal::TooManyCounters { max, .. } => {
+            let message = format!("The gateway keeps {max} counters at most and has no room for another; tell its operator.");
+            Fault::new(Blame::Gateway, 503, "too_many_counters", message)
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! Replies that policies look into: whole ones and streams, event by event.
+//!
+//! Part of relay; only calls whose chain has a `reply` or `events` hook come here. The provider's
+//! own bytes are kept wherever no policy changed what they say.
+
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http::Response;
+use weir_base::{Blame, Fault};
+use weir_policy::{Hook, Stream, WholeReply};
+use weir_store::{Decision, Ended};
+use weir_wire::error::stream_error;
+use weir_wire::events::{Action, Event, Output, View};
+use weir_wire::sse::{self, Splitter};
+
+use super::answer::to_headers;
+use super::attempt::{FakeBody, Reply, Source};
+use super::body::{Broken, ReplyBody};
+use super::chain::{Binding, Mode, OnFailure};
+use super::hook::{Running, refusal};
+use super::open::Open;
+use super::relay::{self, Reading, poll_data};
+use super::worker::Worker;
+use super::{fault, neutral, target};
+
+/// Shows a whole reply to the reply policies; each sees what the ones before it made.
+pub async fn whole(worker: &Rc<Worker>, mut open: Open, reply: Reply) -> Response<ReplyBody> {
+    match shown_whole(worker, &mut open, reply).await {
+        Ok((status, headers, body)) => relay::whole(open, status, headers, body),
+        Err(fault) => fault::to_caller(open, &fault),
+    }
+}
+
+async fn shown_whole(worker: &Rc<Worker>, open: &mut Open, reply: Reply) -> Result<(u16, http::HeaderMap, Bytes), Fault> {
+    let (mut status, mut headers) = (reply.status, target::reply_headers(reply.headers, false));
+    let max_bytes = open.call.snapshot.config.limits.reply_buffer_max_bytes;
+    let mut body = collect(reply.source, max_bytes).await?;
+    relay::read_usage(open, &body);
+    let chain = Arc::clone(&open.chain);
+    for binding in chain.with(Hook::Reply) {
+        let running = Running::new(open, binding, Hook::Reply);
+        let answer = {
+            let pairs: Vec<(String, String)> = headers
+                .iter()
+                .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+                .collect();
+            let borrowed: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let shown = WholeReply { status, headers: &borrowed, body: &body };
+            worker.policies.reply(&binding.version, &open.scope, &open.facts.summary(), &shown).await
+        };
+        if let Some(Some(changed)) = running.judge(open, answer)? {
+            (status, headers, body) = (changed.status, to_headers(&changed.headers), changed.body.into());
+        }
+    }
+    Ok((status, headers, body))
+}
+
+/// Reads a reply to its end.
+pub async fn collect(source: Source, max_bytes: usize) -> Result<Bytes, Fault> {
+    let mut pieces = Pieces::of(source);
+    let mut whole = BytesMut::new();
+    while let Some(piece) = pieces.next(None).await {
+        let piece = piece.map_err(|reason| {
+            let message = format!("The provider broke off in the middle of its reply ({reason}); try again.");
+            Fault::new(Blame::Upstream, 502, "provider_broken", message)
+        })?;
+        if whole.len() + piece.len() > max_bytes {
+            let message = format!("The reply is larger than the {max_bytes} bytes that policies may look into; ask for less.");
+            return Err(Fault::new(Blame::Gateway, 502, "reply_too_large", message));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}
+
+/// Where the pieces of a reply come from.
+enum Pieces {
+    Upstream(Box<weir_upstream::Body>),
+    Fake(Box<FakeBody>),
+    Whole(Option<Bytes>),
+    /// The call holds the provider's body, so that it is let go of first.
+    InCall,
+}
+
+impl Pieces {
+    fn of(source: Source) -> Self {
+        match source {
+            Source::Upstream { body, .. } => Pieces::Upstream(Box::new(body)),
+            Source::Fake(body) => Pieces::Fake(body),
+            Source::Whole(bytes) => Pieces::Whole(Some(bytes)),
+        }
+    }
+
+    async fn next(&mut self, open: Option<&mut Open>) -> Option<Result<Bytes, String>> {
+        match self {
+            Pieces::Upstream(body) => poll_fn(|cx| poll_data(body, cx)).await,
+            Pieces::Fake(body) => poll_fn(|cx| body.poll_next(cx)).await,
+            Pieces::Whole(bytes) => bytes.take().map(Ok),
+            Pieces::InCall => {
+                let body = open?.upstream.as_mut()?;
+                poll_fn(|cx| poll_data(body, cx)).await
+            }
+        }
+    }
+}
+
+/// One policy that looks into this stream.
+pub struct Looker {
+    binding: Arc<Binding>,
+    stream: Option<Stream>,
+    spent: Duration,
+    verdict: Cow<'static, str>,
+}
+
+/// Asks the events policies which of them want to see this stream. None of them: it goes through
+/// as it is.
+pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, Fault> {
+    let chain = Arc::clone(&open.chain);
+    let mut lookers = Vec::new();
+    if View::new(open.call.dialect).is_none() {
+        return Ok(lookers);
+    }
+    for binding in chain.with(Hook::Events) {
+        let running = Running::new(open, binding, Hook::Events);
+        let opened = worker.policies.open_stream(&binding.version, &open.scope, &open.facts.summary()).await;
+        match opened {
+            Ok(Some(stream)) => lookers.push(Looker {
+                binding: Arc::clone(binding),
+                stream: Some(stream),
+                spent: running.elapsed(),
+                verdict: Cow::Borrowed("allow"),
+            }),
+            Ok(None) => {}
+            Err(failure) => {
+                running.judge::<()>(open, Err(failure))?;
+            }
+        }
+    }
+    Ok(lookers)
+}
+
+/// Sends a stream that policies look into.
+pub fn events(mut open: Open, reply: Reply, lookers: Vec<Looker>) -> Response<ReplyBody> {
+    let (family, id) = (open.call.dialect.family(), open.call.id_header.clone());
+    let hides_usage = matches!(reply.source, Source::Upstream { hides_usage: true, .. });
+    let pieces = match Pieces::of(reply.source) {
+        Pieces::Upstream(body) => {
+            open.upstream = Some(*body);
+            Pieces::InCall
+        }
+        other => other,
+    };
+    let looking = Looking {
+        view: View::new(open.call.dialect),
+        reading: Reading::new(open, true),
+        pieces,
+        hider: hides_usage.then(relay::UsageHider::default),
+        splitter: Splitter::new(),
+        lookers,
+        held_sent: false,
+        state: State::Running,
+    };
+    let body = ReplyBody::made(stream::unfold(looking, Looking::next));
+    relay::response(reply.status, target::reply_headers(reply.headers, false), family, &id, body)
+}
+
+enum State {
+    Running,
+    /// An error event was handed out: let it leave, then cut.
+    Flush(String),
+    Over,
+}
+
+/// A stream under way through the policies.
+struct Looking {
+    reading: Reading,
+    pieces: Pieces,
+    hider: Option<relay::UsageHider>,
+    splitter: Splitter,
+    view: Option<View>,
+    lookers: Vec<Looker>,
+    held_sent: bool,
+    state: State,
+}
+
+impl Looking {
+    /// The next bytes for the caller.
+    async fn next(mut self) -> Option<(Result<Bytes, Broken>, Self)> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Over) {
+                State::Over => return None,
+                State::Flush(reason) => {
+                    tokio::task::yield_now().await;
+                    return Some((Err(Broken(reason)), self));
+                }
+                State::Running => {}
+            }
+            let mut out = BytesMut::new();
+            match self.pieces.next(self.reading.open()).await {
+                Some(Ok(piece)) => self.piece(&piece, &mut out).await,
+                Some(Err(reason)) => {
+                    self.finish(&mut out, true).await;
+                    if let Some(open) = self.reading.open() {
+                        out.extend_from_slice(&relay::broken_event(open, &reason));
+                    }
+                    self.over(Ended::UpstreamBroke);
+                    self.state = State::Flush(reason);
+                }
+                None => {
+                    self.finish(&mut out, false).await;
+                    self.over(Ended::Complete);
+                }
+            }
+            if !out.is_empty() {
+                return Some((Ok(out.freeze()), self));
+            }
+        }
+    }
+
+    /// One piece of the provider's stream.
+    async fn piece(&mut self, piece: &Bytes, out: &mut BytesMut) {
+        self.reading.saw(piece);
+        let shown = match &mut self.hider {
+            Some(hider) => hider.push(piece),
+            None => piece.clone(),
+        };
+        let mut events = Vec::new();
+        self.splitter.push(&shown, |event| events.push(Owned::of(&event)));
+        self.state = State::Running;
+        for event in &events {
+            if let Err(fault) = self.event(event, out).await {
+                self.refuse(&fault, out);
+                return;
+            }
+        }
+    }
+
+    /// What was left at the end of the stream, then what policies held back.
+    async fn finish(&mut self, out: &mut BytesMut, broke: bool) {
+        let mut events = Vec::new();
+        if let Some(hider) = self.hider.take() {
+            self.splitter.push(&hider.rest(), |event| events.push(Owned::of(&event)));
+        }
+        std::mem::take(&mut self.splitter).finish(|event| events.push(Owned::of(&event)));
+        for event in events.iter().filter(|_| !broke) {
+            if let Err(fault) = self.event(event, out).await {
+                self.refuse(&fault, out);
+                return;
+            }
+        }
+        self.send_held(out).await;
+        if let Some(view) = self.view.take() {
+            out.extend_from_slice(&view.close());
+        }
+    }
+
+    /// One event of the provider's stream, through all policies.
+    async fn event(&mut self, event: &Owned, out: &mut BytesMut) -> Result<(), Fault> {
+        let event = event.borrowed();
+        let Some(view) = &mut self.view else { return Ok(()) };
+        let seen = view.decode(&event);
+        if view.is_closing() && !self.held_sent {
+            self.send_held(out).await;
+        }
+        let mut actions = Vec::with_capacity(seen.len());
+        for part in &seen {
+            actions.push(self.through(part.clone(), 0).await?);
+        }
+        let Some(view) = &mut self.view else { return Ok(()) };
+        match view.apply(&event, &seen, actions) {
+            Output::Pass => out.extend_from_slice(event.raw),
+            Output::Send(bytes) => out.extend_from_slice(&bytes),
+        }
+        Ok(())
+    }
+
+    /// Sends one part through the policies from the `first` on.
+    async fn through(&mut self, part: Event, first: usize) -> Result<Action, Fault> {
+        let (mut parts, mut changed) = (vec![part], false);
+        for looker in self.lookers.iter_mut().skip(first) {
+            let mut next = Vec::with_capacity(parts.len());
+            for part in parts {
+                match looker.push(&part).await? {
+                    None => next.push(part),
+                    Some(instead) => {
+                        changed = true;
+                        next.extend(instead);
+                    }
+                }
+            }
+            parts = next;
+        }
+        Ok(if changed { Action::Replace(parts) } else { Action::Keep })
+    }
+
+    /// What each policy held back goes through the ones after it.
+    async fn send_held(&mut self, out: &mut BytesMut) {
+        self.held_sent = true;
+        let mut held = Vec::new();
+        for at in 0..self.lookers.len() {
+            let Some(looker) = self.lookers.get_mut(at) else { continue };
+            for part in looker.close().await {
+                match self.through(part.clone(), at + 1).await {
+                    Ok(Action::Keep) => held.push(part),
+                    Ok(Action::Replace(parts)) => held.extend(parts),
+                    Err(_) => {}
+                }
+            }
+        }
+        if let Some(view) = self.view.as_mut().filter(|_| !held.is_empty()) {
+            out.extend_from_slice(&view.make(&held));
+        }
+    }
+
+    /// A policy refused the rest of the stream.
+    fn refuse(&mut self, fault: &Fault, out: &mut BytesMut) {
+        if let Some(open) = self.reading.open() {
+            open.worker.shared.metrics.faulted(open.call.id, fault);
+            out.extend_from_slice(&stream_error(open.call.dialect, fault, open.call.id_text()));
+            open.outcome.denied = Some(fault.code.clone());
+        }
+        self.over(Ended::Refused);
+        self.state = State::Flush("a policy ended the stream".to_owned());
+    }
+
+    /// Writes down what the policies decided, and settles the call.
+    fn over(&mut self, ended: Ended) {
+        if let Some(open) = self.reading.open() {
+            open.decisions.extend(self.lookers.iter().map(Looker::decision));
+        }
+        self.reading.end(ended);
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.over(Ended::ClientClosed);
+    }
+}
+
+impl Looker {
+    /// What this policy makes of a part; none where it stays as it is.
+    async fn push(&mut self, part: &Event) -> Result<Option<Vec<Event>>, Fault> {
+        let Some(stream) = &mut self.stream else { return Ok(None) };
+        let started = Instant::now();
+        let answer = stream.push(&neutral::shown(part)).await;
+        self.ran(started);
+        let enforced = self.binding.mode == Mode::Enforce;
+        match answer {
+            Ok(Ok(action)) => Ok(neutral::taken(action).filter(|_| enforced)),
+            Ok(Err(denial)) => {
+                self.binding.metrics.denied(Hook::Events as usize);
+                self.verdict = Cow::Owned(format!("deny:{}", denial.code));
+                self.stream = None;
+                if enforced { Err(refusal(denial)) } else { Ok(None) }
+            }
+            Err(failure) => {
+                self.verdict = Cow::Owned(format!("failed:{}", failure.code()));
+                self.stream = None;
+                let denies = enforced && self.binding.on_failure == OnFailure::Deny;
+                if denies { Err(super::hook::failure_fault(&self.binding, &failure)) } else { Ok(None) }
+            }
+        }
+    }
+
+    /// The stream is over for this policy: what it held back.
+    async fn close(&mut self) -> Vec<Event> {
+        let Some(stream) = self.stream.take() else { return Vec::new() };
+        let started = Instant::now();
+        let held = stream.close().await;
+        self.ran(started);
+        match held {
+            Ok(held) if self.binding.mode == Mode::Enforce => held.into_iter().map(neutral::made).collect(),
+            Ok(_) => Vec::new(),
+            Err(failure) => {
+                self.verdict = Cow::Owned(format!("failed:{}", failure.code()));
+                Vec::new()
+            }
+        }
+    }
+
+    fn ran(&mut self, started: Instant) {
+        let elapsed = started.elapsed();
+        self.spent += elapsed;
+        self.binding.metrics.ran(Hook::Events as usize, elapsed);
+    }
+
+    /// One line for the whole stream.
+    fn decision(&self) -> Decision {
+        let shadowed = self.binding.mode == Mode::Shadow;
+        Decision {
+            hook: Cow::Borrowed(Hook::Events.as_str()),
+            policy: Arc::clone(&self.binding.name),
+            digest: Arc::clone(&self.binding.digest),
+            micros: u32::try_from(self.spent.as_micros()).unwrap_or(u32::MAX),
+            verdict: if shadowed { Cow::Owned(format!("shadow:{}", self.verdict)) } else { self.verdict.clone() },
+        }
+    }
+}
+
+/// An event that outlives the piece it came in, because policies are asked about it.
+struct Owned {
+    kind: sse::Kind,
+    name: Option<String>,
+    data: Vec<u8>,
+    raw: Vec<u8>,
+}
+
+impl Owned {
+    fn of(event: &sse::Event<'_>) -> Self {
+        Self { kind: event.kind, name: event.name.map(str::to_owned), data: event.data.to_vec(), raw: event.raw.to_vec() }
+    }
+
+    fn borrowed(&self) -> sse::Event<'_> {
+        sse::Event { kind: self.kind, name: self.name.as_deref(), data: &self.data, raw: &self.raw }
+    }
+}

@@ -1,0 +1,42 @@
+//! rewrite: policies change the request. Each sees what the ones before it made.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_base::Fault;
+use weir_policy::Hook;
+
+use super::hook::Running;
+use super::identify;
+use super::open::Open;
+use super::worker::Worker;
+
+/// Lets the rewrite policies change the request, in order.
+pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
+    let chain = Arc::clone(&open.chain);
+    for binding in chain.with(Hook::Rewrite) {
+        let running = Running::new(open, binding, Hook::Rewrite);
+        let scope = running.scope.as_ref().unwrap_or(&open.scope);
+        let answer = worker.policies.rewrite(&binding.version, scope, &open.facts.summary()).await;
+        running.judge(open, answer)?;
+        look_again(open)?;
+    }
+    Ok(())
+}
+
+/// What hooks are told after a change must be what will be sent.
+fn look_again(open: &mut Open) -> Result<(), Fault> {
+    let call = Arc::clone(&open.call);
+    let mut request = call.request();
+    if request.body_changed {
+        let (asked, in_body) = (request.model.clone(), request.head.model.clone());
+        identify::understand(&call, &mut request)?;
+        // Where the edit left the body's model alone, a model that was set apart from it stays;
+        // the body is mended when it is sent.
+        if request.head.model == in_body {
+            request.model = asked;
+        }
+    }
+    open.facts.refresh(&request);
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! route: which channels are tried, in which order.
+//!
+//! The host lists the channels that serve the model, with what it has measured of them; each route
+//! policy orders what the one before it left. A policy can leave channels out, never add one.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_base::{Blame, Fault};
+use weir_policy::{Candidate, Hook, RouteAttempt};
+
+use super::channel::Channel;
+use super::hook::Running;
+use super::open::Open;
+use super::worker::Worker;
+
+/// One try to be made.
+#[derive(Debug)]
+pub struct Planned {
+    /// Where.
+    pub channel: Arc<Channel>,
+    /// Milliseconds allowed to the first byte, where a policy says so.
+    pub first_byte_timeout_ms: Option<u32>,
+}
+
+/// The tries to be made, in order; never empty.
+pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Planned>, Fault> {
+    let serving = worker.channels(&open.call.snapshot, open.call.dialect.family(), &open.facts.model);
+    if serving.is_empty() {
+        return Err(nobody_serves(open));
+    }
+    let mut plan: Vec<Planned> = by_priority(&serving);
+    let chain = Arc::clone(&open.chain);
+    for binding in chain.with(Hook::Route) {
+        let running = Running::new(open, binding, Hook::Route);
+        let answer = {
+            let candidates = candidates(worker, open, &plan);
+            let summary = open.facts.summary();
+            worker.policies.route(&binding.version, &open.scope, &summary, &candidates).await
+        };
+        if let Some(attempts) = running.judge(open, answer)? {
+            plan = attempts.into_iter().filter_map(|attempt| planned(&plan, &attempt)).collect();
+        }
+    }
+    plan.truncate(open.call.snapshot.config.limits.attempts_max);
+    if plan.is_empty() {
+        return Err(Fault::new(Blame::Policy, 503, "no_route", "The policies of this gateway left no channel to try; tell its operator."));
+    }
+    Ok(plan)
+}
+
+/// The order without any policy: higher priority first, as listed within one.
+fn by_priority(serving: &[Arc<Channel>]) -> Vec<Planned> {
+    let planned = |channel: &Arc<Channel>| Planned { channel: Arc::clone(channel), first_byte_timeout_ms: None };
+    let mut plan: Vec<Planned> = serving.iter().map(planned).collect();
+    plan.sort_by_key(|planned| std::cmp::Reverse(planned.channel.priority));
+    plan
+}
+
+/// What a policy is told of each channel.
+fn candidates<'a>(worker: &Worker, open: &'a Open, plan: &'a [Planned]) -> Vec<Candidate<'a>> {
+    let now_ms = worker.now_ms();
+    let candidate = |planned: &'a Planned| {
+        let channel = &*planned.channel;
+        let measured = channel.health.measured(now_ms);
+        let model = channel.upstream_model(&open.facts.model);
+        let price = open.call.snapshot.prices.find(&open.call.key.tenant.id, Some(&channel.name), model);
+        Candidate {
+            channel: &channel.name,
+            provider: channel.provider,
+            model,
+            priority: channel.priority,
+            weight: channel.weight,
+            error_rate: measured.error_rate,
+            samples: measured.samples,
+            first_byte_ms: measured.first_byte_ms,
+            in_flight: measured.in_flight,
+            usable_keys: channel.usable_keys(now_ms),
+            input_price: price.map(|price| price.input_micros_per_million),
+            output_price: price.map(|price| price.output_micros_per_million),
+            tripped: measured.tripped,
+        }
+    };
+    plan.iter().map(candidate).collect()
+}
+
+/// A policy's attempt as one of the tries that it was offered.
+fn planned(offered: &[Planned], attempt: &RouteAttempt) -> Option<Planned> {
+    let found = offered.iter().find(|planned| *planned.channel.name == *attempt.channel)?;
+    let first_byte_timeout_ms = attempt.first_byte_timeout_ms.or(found.first_byte_timeout_ms);
+    Some(Planned { channel: Arc::clone(&found.channel), first_byte_timeout_ms })
+}
+
+fn nobody_serves(open: &Open) -> Fault {
+    let family = open.call.dialect.family().as_str();
+    let message = if open.facts.model.is_empty() {
+        format!("No channel of this gateway serves {family} calls; ask its operator for one.")
+    } else {
+        let model: String = open.facts.model.chars().take(100).collect();
+        format!("No channel of this gateway serves the model `{model}` to {family} callers; check the name, or ask its operator.")
+    };
+    Fault::new(Blame::Client, 404, "model_not_found", message)
+}

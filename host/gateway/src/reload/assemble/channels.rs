@@ -1,0 +1,175 @@
+//! Channels of the file and the API, with their keys and what is remembered of them.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use weir_base::Secret;
+use weir_store::DisabledKey;
+use weir_upstream::{Http2, Origin, Timeouts};
+use weir_wire::dialect::Family;
+use weir_wire::fake;
+
+use super::{HealthRegistry, Ingredients};
+use crate::config::{self, ChannelDialect};
+use crate::keys::{public_id, KeyPool, KeyState, ProviderKey, fingerprint};
+use crate::pipeline::channel::{Channel, Target, key_header};
+use crate::reload::written;
+
+/// A key that died less than this ago may not have been written down yet.
+const WRITTEN_DOWN_MS: u64 = 5_000;
+
+/// Every channel that is in use. A name that the file has is the file's.
+pub(super) fn all(
+    from: &Ingredients<'_>,
+    health: &mut HealthRegistry,
+    warnings: &mut Vec<String>,
+) -> Vec<Arc<Channel>> {
+    let mut merged = from.config.channels.clone();
+    let of_api = of_api(from, warnings);
+    if merged.is_empty() {
+        merged = config::starter_channels(from.environment);
+        // Whoever made a channel wants no made-up answers beside it.
+        merged.retain(|channel| of_api.is_empty() || channel.fake.is_none());
+    }
+    for channel in of_api {
+        if merged.iter().any(|other| other.name == channel.name) {
+            let name = &channel.name;
+            warnings.push(format!("the channel {name} of the API is not used: the settings have one of this name"));
+        } else {
+            merged.push(channel);
+        }
+    }
+    let used = merged.into_iter().filter(|channel| !channel.disabled);
+    used.filter_map(|channel| build(from, channel, health, warnings).map(Arc::new)).collect()
+}
+
+fn of_api(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Vec<config::Channel> {
+    let mut channels = Vec::new();
+    for channel in &from.entities.channels {
+        match written::channel(channel) {
+            Ok(channel) => channels.push(channel),
+            Err(errors) => {
+                warnings.push(format!("the channel {} of the API is not used: {errors}", channel.name));
+            }
+        }
+    }
+    channels
+}
+
+fn build(
+    from: &Ingredients<'_>,
+    channel: config::Channel,
+    health: &mut HealthRegistry,
+    warnings: &mut Vec<String>,
+) -> Option<Channel> {
+    let family = family(channel.dialect);
+    let target = match (family, &channel.base_url) {
+        (Some(family), Some(url)) => match Origin::parse(&url.to_string()) {
+            Ok((origin, base_path)) => {
+                let origin = origin.with_http2(http2(channel.http2));
+                Target::Http { family, origin, base_path }
+            }
+            Err(error) => {
+                warnings.push(format!("the channel {} is not used: {error}", channel.name));
+                return None;
+            }
+        },
+        _ => Target::Fake(Box::new(fake_options(channel.fake.clone().unwrap_or_default()))),
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in channel.headers.iter().cloned() {
+        headers.append(name, value);
+    }
+    let upstream = &from.config.upstream;
+    Some(Channel {
+        provider: channel.dialect.as_str(),
+        target,
+        keys: KeyPool::new(keys(from, &channel, family.unwrap_or(Family::Openai), warnings)),
+        priority: channel.priority,
+        weight: channel.weight,
+        headers,
+        stream_usage: channel.stream_usage,
+        timeouts: Timeouts {
+            connect_ms: upstream.connect_timeout_ms,
+            first_byte_ms: channel.first_byte_timeout_ms.unwrap_or(upstream.first_byte_timeout_ms),
+            idle_stream_ms: upstream.idle_stream_timeout_ms,
+        },
+        health: Arc::clone(health.entry(Arc::clone(&channel.name)).or_default()),
+        metrics: from.metrics.channel(&channel.name),
+        models: channel.models,
+        model_map: channel.model_map,
+        name: channel.name,
+    })
+}
+
+fn family(dialect: ChannelDialect) -> Option<Family> {
+    match dialect {
+        ChannelDialect::Openai => Some(Family::Openai),
+        ChannelDialect::Anthropic => Some(Family::Anthropic),
+        ChannelDialect::Gemini => Some(Family::Gemini),
+        ChannelDialect::Fake => None,
+    }
+}
+
+fn http2(written: config::Http2) -> Http2 {
+    match written {
+        config::Http2::Auto => Http2::Auto,
+        config::Http2::Never => Http2::Never,
+        config::Http2::PriorKnowledge => Http2::PriorKnowledge,
+    }
+}
+
+fn fake_options(written: config::Fake) -> fake::Options {
+    fake::Options {
+        delay_ms: written.delay_ms,
+        event_delay_ms: written.event_delay_ms,
+        chunk_bytes: written.chunk_bytes,
+        events: written.events,
+        status: written.status,
+        retry_after_s: written.retry_after_s,
+        error_message: written.error_message,
+        cut_after_events: written.cut_after_events,
+        text: written.text,
+        input_tokens: written.input_tokens,
+        output_tokens: written.output_tokens,
+    }
+}
+
+/// The keys of the settings, then those that the API put beside them.
+fn keys(
+    from: &Ingredients<'_>,
+    channel: &config::Channel,
+    family: Family,
+    warnings: &mut Vec<String>,
+) -> Vec<Arc<ProviderKey>> {
+    let mut keys = Vec::new();
+    let mut add = |id: Option<&str>, secret: &Secret, written_down: Option<(&str, u64)>| {
+        let fingerprint = fingerprint(secret);
+        let state = from.keys.state(&channel.name, &fingerprint);
+        let is_this = |dead: &&DisabledKey| dead.channel == *channel.name && dead.fingerprint == fingerprint;
+        let died = from.entities.disabled_keys.iter().find(is_this);
+        apply(&state, written_down.or(died.map(|dead| (dead.reason.as_str(), dead.disabled_ms))), from.now_ms);
+        let id: Arc<str> = id.map_or_else(|| public_id(&fingerprint).into(), Arc::from);
+        match key_header(family, secret) {
+            Some(header) => keys.push(Arc::new(ProviderKey { id, fingerprint, header, state })),
+            None => warnings.push(format!("the key {id} of the channel {} is not used: it is no header value", channel.name)),
+        }
+    };
+    for secret in &channel.keys {
+        add(None, secret, None);
+    }
+    for key in from.entities.provider_keys.iter().filter(|key| key.channel == *channel.name) {
+        let disabled = key.disabled_reason.as_deref().map(|reason| (reason, key.disabled_ms.unwrap_or_default()));
+        add(Some(&key.id), &key.secret, disabled);
+    }
+    keys
+}
+
+/// Brings a key's state in line with what is written down about it.
+fn apply(state: &KeyState, dead: Option<(&str, u64)>, now_ms: u64) {
+    match (dead, state.disabled()) {
+        (Some((reason, since_ms)), None) => drop(state.disable(reason, since_ms)),
+        (None, Some(disabled)) if disabled.at_ms.saturating_add(WRITTEN_DOWN_MS) < now_ms => state.enable(),
+        _ => {}
+    }
+}

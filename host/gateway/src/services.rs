@@ -1,0 +1,264 @@
+//! What the gateway does for policies beside the call itself: store, log, metrics, clock, secrets,
+//! bans, models, HTTP.
+//!
+//! The runtime has checked grants and bounds before anything here is called. Never does: block a
+//! worker (what takes long moves to the background runtime), follow a redirect, or open a
+//! connection into the operator's own network that was not granted by its very address.
+//! Read first: [`HostServices`], then `services/outgoing.rs`.
+
+mod address;
+mod outgoing;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use weir_base::{Clock, Secret};
+use weir_counters::KeyValue;
+use weir_policy::{Completion, HttpRequest, LogLevel, Message, PolicyIdentity, Response, Services, Who};
+use weir_store::{Ban, Store};
+
+use crate::identify::Bans;
+use crate::telemetry::CustomMetrics;
+use outgoing::Outgoing;
+
+/// Questions of policies to models that may wait for the pipeline at one time.
+const INNER_CALLS_MAX: usize = 256;
+/// Bytes of a ban's reason that are kept.
+const REASON_MAX_BYTES: usize = 256;
+
+/// A policy's question to a model, on its way into the pipeline.
+#[derive(Debug)]
+pub struct InnerCall {
+    /// Who asks.
+    pub policy: String,
+    /// The model, as the policy names it; granted.
+    pub model: String,
+    /// The prompt.
+    pub messages: Vec<Message>,
+    /// Tokens of the answer at most; 0 for no bound.
+    pub max_output_tokens: u32,
+    /// Where the answer goes. Closed when nobody waits for it any more.
+    pub reply: oneshot::Sender<Result<Completion, String>>,
+}
+
+/// What services need to know about one policy.
+#[derive(Debug)]
+pub struct PolicyFacts {
+    /// Its own metrics.
+    pub metrics: Arc<CustomMetrics>,
+    /// The hosts that it was granted, as they were written.
+    pub http: Vec<String>,
+}
+
+/// What services need to know of the settings. Replaced as a whole with every snapshot.
+#[derive(Debug, Default)]
+pub struct PolicyView {
+    /// The values behind `grants.secrets`.
+    pub secrets: BTreeMap<Arc<str>, Secret>,
+    /// The policies of the operator, by name.
+    pub policies: HashMap<Arc<str>, PolicyFacts>,
+}
+
+/// What the services are made of.
+pub struct ServiceParts {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Behind the policies' `store`.
+    pub key_values: Arc<KeyValue>,
+    /// Behind the policies' `firewall`.
+    pub bans: Arc<Bans>,
+    /// Where bans last.
+    pub store: Store,
+    /// Where everything runs that waits or takes long.
+    pub background: Handle,
+}
+
+/// The HTTP client for policies could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client for policies does not start: {0}")]
+pub struct ServicesError(String);
+
+/// The services of all policies. One for the program; [`crate::reload::Control`] tells it what the
+/// settings are.
+pub struct HostServices {
+    parts: ServiceParts,
+    view: ArcSwap<PolicyView>,
+    outgoing: Arc<Outgoing>,
+    inner: mpsc::Sender<InnerCall>,
+}
+
+impl HostServices {
+    /// The services, and the far end of the questions that policies ask models.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be made.
+    pub fn new(parts: ServiceParts) -> Result<(Arc<Self>, mpsc::Receiver<InnerCall>), ServicesError> {
+        let (inner, questions) = mpsc::channel(INNER_CALLS_MAX);
+        let outgoing = Arc::new(Outgoing::new().map_err(ServicesError)?);
+        let services = Self { parts, view: ArcSwap::default(), outgoing, inner };
+        Ok((Arc::new(services), questions))
+    }
+
+    /// What the settings say from now on; returns what they said before.
+    pub fn publish(&self, view: Arc<PolicyView>) -> Arc<PolicyView> {
+        self.view.swap(view)
+    }
+
+    /// What the settings say now.
+    pub fn view(&self) -> Arc<PolicyView> {
+        self.view.load_full()
+    }
+
+    /// Runs `work` on the background runtime. It is dropped when nobody waits for it any more.
+    async fn on_background<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let (mut reply, answer) = oneshot::channel();
+        self.parts.background.spawn(async move {
+            tokio::select! {
+                () = reply.closed() => {}
+                done = work => drop(reply.send(done)),
+            }
+        });
+        answer.await.ok()
+    }
+
+    fn with_metrics(&self, who: Who<'_>, use_them: impl FnOnce(&CustomMetrics)) {
+        // Unknown while the first instance of a new policy starts; there is nothing to report yet.
+        if let Some(facts) = self.view.load().policies.get(who.policy.name.as_str()) {
+            use_them(&facts.metrics);
+        }
+    }
+}
+
+/// The part of the key-value store that is this policy's. Names hold no `/`, so none is another's.
+fn namespace(policy: &PolicyIdentity) -> Cow<'_, str> {
+    match &policy.tenant {
+        None => Cow::Borrowed(&policy.name),
+        Some(tenant) => Cow::Owned(format!("{tenant}/{}", policy.name)),
+    }
+}
+
+fn call_id(who: Who<'_>) -> String {
+    who.call.map(|call| call.id()).unwrap_or_default()
+}
+
+impl Services for HostServices {
+    fn store_get(&self, who: Who<'_>, key: &str) -> Option<Vec<u8>> {
+        self.parts.key_values.get(&namespace(who.policy), key).map(|value| value.to_vec())
+    }
+
+    fn store_set(&self, who: Who<'_>, key: &str, value: Vec<u8>, ttl_ms: Option<u32>) -> Result<(), String> {
+        let ttl_ms = ttl_ms.map(u64::from);
+        let set = self.parts.key_values.set(&namespace(who.policy), key, &value, ttl_ms);
+        set.map_err(|error| error.to_string())
+    }
+
+    fn store_remove(&self, who: Who<'_>, key: &str) {
+        self.parts.key_values.remove(&namespace(who.policy), key);
+    }
+
+    fn store_add(&self, who: Who<'_>, key: &str, by: i64, ttl_ms: Option<u32>) -> Result<i64, String> {
+        let ttl_ms = ttl_ms.map(u64::from);
+        let sum = self.parts.key_values.add(&namespace(who.policy), key, by, ttl_ms);
+        sum.map_err(|error| error.to_string())
+    }
+
+    fn log(&self, who: Who<'_>, level: LogLevel, message: &str) {
+        let policy = who.policy.name.as_str();
+        macro_rules! line {
+            ($level:ident) => {
+                // The id is only made where somebody reads the line.
+                if tracing::enabled!(target: "policy", tracing::Level::$level) {
+                    let call = call_id(who);
+                    tracing::event!(target: "policy", tracing::Level::$level, policy, call, "{message}");
+                }
+            };
+        }
+        match level {
+            LogLevel::Trace => line!(TRACE),
+            LogLevel::Debug => line!(DEBUG),
+            LogLevel::Info => line!(INFO),
+            LogLevel::Warn => line!(WARN),
+            LogLevel::Error => line!(ERROR),
+        }
+    }
+
+    fn count(&self, who: Who<'_>, name: &str, by: u32, labels: &[(String, String)]) {
+        self.with_metrics(who, |metrics| metrics.count(name, by, labels));
+    }
+
+    fn observe(&self, who: Who<'_>, name: &str, value: f64, labels: &[(String, String)]) {
+        self.with_metrics(who, |metrics| metrics.observe(name, value, labels));
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.parts.clock.now_ms()
+    }
+
+    fn secret(&self, _: Who<'_>, name: &str) -> Option<String> {
+        self.view.load().secrets.get(name).map(|secret| secret.expose().to_owned())
+    }
+
+    fn ban(&self, who: Who<'_>, ip: &str, for_ms: u32, reason: &str) -> Result<(), String> {
+        let ip: IpAddr = ip.parse().map_err(|_| format!("{ip:?} is no IP address"))?;
+        let ip = ip.to_canonical();
+        let now_ms = self.now_ms();
+        let until_ms = now_ms.saturating_add(u64::from(for_ms));
+        if !self.parts.bans.ban(ip, until_ms, now_ms) {
+            return Err("too many addresses are banned already".to_owned());
+        }
+        let reason = reason.get(..reason.floor_char_boundary(REASON_MAX_BYTES)).unwrap_or_default();
+        tracing::warn!(policy = who.policy.name, call = call_id(who), %ip, for_ms, reason, "a policy banned an address");
+        let (store, ban) = (self.parts.store.clone(), Ban { ip, until_ms, reason: reason.to_owned() });
+        self.parts.background.spawn(async move {
+            if let Err(error) = store.put(&ban).await {
+                tracing::warn!(ip = %ban.ip, %error, "a ban is in force but will not outlast a restart");
+            }
+        });
+        Ok(())
+    }
+
+    fn complete<'a>(
+        &'a self,
+        who: Who<'a>,
+        model: String,
+        messages: Vec<Message>,
+        max_output_tokens: u32,
+    ) -> BoxFuture<'a, Result<Completion, String>> {
+        let (reply, answer) = oneshot::channel();
+        let call = InnerCall { policy: who.policy.name.clone(), model, messages, max_output_tokens, reply };
+        async move {
+            self.inner.send(call).await.map_err(|_| "the gateway is stopping".to_owned())?;
+            answer.await.unwrap_or_else(|_| Err("the gateway gave the call up".to_owned()))
+        }
+        .boxed()
+    }
+
+    fn count_tokens<'a>(&'a self, _: Who<'a>, model: String, text: String) -> BoxFuture<'a, u32> {
+        let counting = self.parts.background.spawn_blocking(move || tokens::count(&model, &text));
+        async move { counting.await.unwrap_or_default() }.boxed()
+    }
+
+    fn send<'a>(&'a self, who: Who<'a>, request: HttpRequest) -> BoxFuture<'a, Result<Response, String>> {
+        let view = self.view.load();
+        let granted = view.policies.get(who.policy.name.as_str()).map_or(&[][..], |facts| &facts.http);
+        let prepared = self.outgoing.prepare(request, granted);
+        let outgoing = Arc::clone(&self.outgoing);
+        async move {
+            let request = prepared?;
+            let sent = self.on_background(async move { outgoing.exchange(request).await }).await;
+            sent.unwrap_or_else(|| Err("the gateway is stopping".to_owned()))
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,42 @@
+//! The compiled policies that `make policies` leaves, and other versions of the same policy.
+
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use crate::gateway::build_folder;
+
+/// Where the policy of this name is, as WebAssembly.
+#[track_caller]
+pub fn policy_file(name: &str) -> PathBuf {
+    let folder = std::env::var_os("WEIR_POLICY_FILES").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| build_folder().join("policies"));
+    let file = folder.join(format!("{name}.wasm"));
+    assert!(file.exists(), "{} is missing: run `make test`, which builds the policies", file.display());
+    file
+}
+
+/// The policy of this name as WebAssembly.
+#[track_caller]
+pub fn policy(name: &str) -> Vec<u8> {
+    std::fs::read(policy_file(name)).expect("a readable policy")
+}
+
+/// Another version of the probe, which names itself: what its `answer.show` answers has a member
+/// `max_output_tokenX` with this letter in the place of `X`.
+#[track_caller]
+pub fn version_of(probe: &[u8], letter: u8) -> Vec<u8> {
+    let name = b"max_output_tokens";
+    let at: Vec<usize> = (0..probe.len() - name.len()).filter(|at| probe[*at..].starts_with(name)).collect();
+    assert!(!at.is_empty(), "the probe no longer says max_output_tokens");
+    let mut version = probe.to_vec();
+    for at in at {
+        version[at + name.len() - 1] = letter;
+    }
+    version
+}
+
+/// The digest by which the admin API names these bytes.
+pub fn digest(wasm: &[u8]) -> String {
+    hex::encode(Sha256::digest(wasm))
+}

@@ -1,0 +1,304 @@
+//! Every hook through the whole program, and what becomes of a policy that misbehaves.
+//!
+//! The policy is the probe (`policies/testing/probe`), which does what its configuration says.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use weir_tests::{Answer, Gateway, KEY, Provider, Setup, digest, eventually, parallel, policy, policy_file};
+
+use crate::FAKE;
+
+/// A `[[policy]]` with the probe; `config` are inline tables of its hooks.
+fn probe(name: &str, more: &str, config: &str) -> String {
+    let file = policy_file("testing-probe");
+    // Deadlines are for what must go over them: these tests share a machine with a compiler.
+    let deadline = if more.contains("deadline_ms") { "" } else { "deadline_ms = 2000" };
+    format!("\n[[policy]]\nname = \"{name}\"\nsource = \"file:{}\"\n{deadline}\n{more}\n[policy.config]\n{config}\n", file.display())
+}
+
+/// What the probe stored under a key, by way of a call to the model `stored-KEY`.
+fn stored(key: &str) -> String {
+    format!("answer = {{ models = [\"stored-*\"], stored = \"{key}\" }}")
+}
+
+#[test]
+fn access_and_answer_decide_and_see_the_call() {
+    let config = "
+access = { models = [\"bad-*\"], do = [{ deny = { status = 418, code = \"teapot\", message = \"No tea here.\", retry_after_ms = 2500 } }] }
+answer = { models = [\"show-*\"], show = true }";
+    let gateway = Gateway::start(&(FAKE.to_owned() + &probe("probe", "", config)));
+    let denied = gateway.acme().chat("bad-1").expect(418);
+    assert_eq!((denied.code().as_str(), denied.header("retry-after")), ("teapot", "3"));
+    assert!(denied.text().contains("No tea here."));
+    gateway.acme().chat("good").expect(200);
+
+    let client = gateway.acme().header("x-seen", "1").header("x-api-key", "sk-another");
+    let shown = client.chat("show-me").expect(200);
+    let call = gateway.call(&shown.id());
+    let view = shown.json();
+    assert_eq!(view["id"], call["id"]);
+    assert_eq!((&view["dialect"], &view["path"]), (&json!("openai.chat"), &json!("/v1/chat/completions")));
+    assert_eq!((&view["env"], &view["plan"]), (&json!("test"), &json!("pro")), "labels of key and tenant");
+    assert_eq!(view["messages"], json!([["user", "Say hello."]]));
+    assert_eq!(view["summary"]["tenant"], "acme");
+    assert_eq!(view["summary"]["client_ip"], "127.0.0.1");
+    let text = shown.text();
+    assert!(text.contains("x-seen"), "{text}");
+    assert!(!text.contains(KEY) && !text.contains("sk-another"), "a policy sees a credential: {text}");
+
+    let decisions = call["decisions"].as_array().unwrap();
+    let hooks: Vec<&str> = decisions.iter().map(|decision| decision["hook"].as_str().unwrap()).collect();
+    assert!(hooks.starts_with(&["access", "rewrite", "limit", "answer"]), "{hooks:?}");
+    for decision in decisions {
+        assert_eq!(decision["policy"], "probe");
+        assert_eq!(decision["digest"], digest(&policy("testing-probe")).as_str());
+    }
+    assert_eq!(call["channel"], Value::Null, "no provider was asked");
+}
+
+#[test]
+fn rewrite_limit_and_route_change_what_happens() {
+    let config = format!("
+rewrite = {{ models = [\"edit-*\"], do = [{{ set_model = \"edited\" }}, {{ set_header = [\"x-probe\", \"2\"] }}, {{ remove_header = \"x-gone\" }}, {{ set_json = [\"/user\", \"probe\"] }}, {{ remove_json = \"/temperature\" }}, {{ prepend_system = \"Be kind.\" }}] }}
+limit = {{ models = [\"twice\"], rules = [{{ key = \"k\", unit = \"requests\", window = 60, limit = 2 }}] }}
+route = {{ models = [\"order-*\"], order = [\"b\", \"a\"], record = \"candidates\" }}
+{}", stored("candidates"));
+    let (a, b) = (Provider::start(), Provider::start());
+    let channels = a.channel("openai", "a", "priority = 10") + &b.channel("openai", "b", "");
+    let gateway = Gateway::start(&(channels + &probe("probe", "", &config)));
+    let client = gateway.acme().header("x-gone", "1");
+
+    let body = json!({"model": "edit-1", "temperature": 0.5, "messages": [{"role": "user", "content": "Hi"}]});
+    client.post("/v1/chat/completions", &body).expect(200);
+    let seen = a.seen().pop().unwrap();
+    assert_eq!((seen.header("x-probe"), seen.header("x-gone")), ("2", ""));
+    let sent = seen.json();
+    assert_eq!((&sent["model"], &sent["user"], &sent["temperature"]), (&json!("edited"), &json!("probe"), &Value::Null));
+    assert_eq!(sent["messages"][0]["content"], "Be kind.", "{sent}");
+    assert_eq!(sent["messages"][1], json!({"role": "user", "content": "Hi"}));
+
+    let statuses = [(); 3].map(|()| client.chat("twice").status);
+    assert_eq!(statuses, [200, 200, 429]);
+
+    let before = b.count();
+    client.chat("order-1").expect(200);
+    assert_eq!(b.count(), before + 1, "the probe wants b first");
+    let candidates = client.chat("stored-1").expect(200).json();
+    assert_eq!((&candidates[0]["channel"], &candidates[0]["priority"]), (&json!("a"), &json!(10)));
+    assert_eq!(candidates[0]["usable_keys"], 1);
+}
+
+#[test]
+fn reply_and_events_change_what_the_caller_gets() {
+    let config = "
+reply = { append = \" \", set_header = [\"x-probe\", \"2\"] }
+events = { text = \"uppercase\", append = \" (end)\" }";
+    let provider = Provider::start();
+    let gateway = Gateway::start(&(provider.channel("openai", "main", "") + &probe("probe", "", config)));
+    let whole = gateway.acme().chat("m").expect(200);
+    assert_eq!(whole.header("x-probe"), "2");
+    assert!(whole.text().ends_with("} "), "{}", whole.text());
+
+    let stream = gateway.acme().chat_stream("m").rest();
+    assert_eq!((stream.status, stream.broken.clone()), (200, None));
+    let text: String = stream
+        .text()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok())
+        .filter_map(|event| Some(event["choices"][0]["delta"]["content"].as_str()?.to_owned()))
+        .collect();
+    assert_eq!(text, "HELLO FROM THE PROVIDER. (end)");
+    assert!(stream.text().ends_with("data: [DONE]\n\n"), "{}", stream.text());
+    let call = gateway.call(&stream.id());
+    assert_eq!((&call["usage"]["input_tokens"], &call["usage"]["output_tokens"]), (&json!(7), &json!(3)));
+}
+
+#[test]
+fn a_denial_in_a_stream_ends_it_with_an_error_event() {
+    let config = "events = { at = 3, do = [{ deny = { status = 403, code = \"enough\", message = \"That is enough.\" } }] }";
+    let provider = Provider::start();
+    let gateway = Gateway::start(&(provider.channel("openai", "main", "") + &probe("probe", "", config)));
+    let stream = gateway.acme().chat_stream("m").rest();
+    let last = stream.text().trim_end().lines().last().unwrap().to_owned();
+    assert!(last.contains("\"error\"") && last.contains("enough"), "{}", stream.text());
+    assert!(!stream.text().contains("[DONE]"), "{}", stream.text());
+    assert_eq!(gateway.call(&stream.id())["denied"], "enough");
+}
+
+#[test]
+fn audit_sees_how_every_call_ended() {
+    let config = format!("audit = {{ models = [\"m\", \"bad\"], record = \"last\" }}\naccess = {{ models = [\"bad\"], do = [{{ deny = {{}} }}] }}\n{}", stored("last"));
+    let provider = Provider::start();
+    let gateway = Gateway::start(&(provider.channel("openai", "main", "") + &probe("probe", "", &config)));
+    let last = |id: &str| {
+        eventually("the audit of the call", || {
+            let seen: Value = serde_json::from_slice(&gateway.acme().chat("stored-1").body).ok()?;
+            (seen["id"] == id).then_some(seen)
+        })
+    };
+    let seen = last(&gateway.acme().chat("m").expect(200).id());
+    assert_eq!((&seen["channel"], &seen["status"], &seen["attempts"]), (&json!("main"), &json!(200), &json!(1)));
+    assert_eq!((&seen["usage"]["input_tokens"], &seen["usage"]["output_tokens"]), (&json!(7), &json!(3)));
+    let seen = last(&gateway.acme().chat("bad").expect(403).id());
+    assert_eq!((&seen["channel"], &seen["denied"]), (&Value::Null, &json!("probe_denied")));
+}
+
+/// A trap, an endless loop and growth without end, each by itself and each with both settings.
+#[test]
+fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
+    let mut settings = FAKE.to_owned();
+    for (name, step, limits) in [
+        ("trap", "trap", ""),
+        ("loop", "loop", "deadline_ms = 100"),
+        ("grow", "grow", "memory_max_bytes = 16777216"),
+    ] {
+        for on_failure in ["deny", "allow"] {
+            let more = format!("on_failure = \"{on_failure}\"\n{limits}");
+            let config = format!("access = {{ models = [\"{name}-{on_failure}\"], do = [\"{step}\"] }}");
+            settings += &probe(&format!("{name}-{on_failure}"), &more, &config);
+        }
+    }
+    let gateway = Gateway::start(&settings);
+    let is_over = AtomicBool::new(false);
+    parallel(4, |number| {
+        if number > 0 {
+            let client = gateway.acme();
+            while !is_over.load(Ordering::Relaxed) {
+                client.chat("well").expect(200);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            return;
+        }
+        for _ in 0..4 {
+            for (name, code) in [("trap", "policy_trapped"), ("loop", "policy_deadline"), ("grow", "policy_memory")] {
+                let started = Instant::now();
+                let denied = gateway.acme().chat(&format!("{name}-deny"));
+                let took = started.elapsed();
+                assert_eq!((denied.status, denied.code().as_str()), (503, "policy_failed"), "{}", denied.text());
+                assert!(denied.text().contains(code), "{name}: {}", denied.text());
+                assert!(took < Duration::from_secs(2), "{name} took {took:?}");
+                let allowed = gateway.acme().chat(&format!("{name}-allow")).expect(200);
+                let call = gateway.call(&allowed.id());
+                let verdicts: Vec<&str> = call["decisions"].as_array().unwrap().iter().filter_map(|decision| decision["verdict"].as_str()).collect();
+                assert!(verdicts.contains(&format!("failed:{code}").as_str()), "{verdicts:?}");
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_failure_in_a_later_hook_is_bounded_too() {
+    for hook in ["rewrite", "limit", "answer", "route", "reply", "events"] {
+        let config = format!("{hook} = {{ models = [\"ill\"], do = [\"trap\"] }}\n");
+        let provider = Provider::start();
+        let gateway = Gateway::start(&(provider.channel("openai", "main", "") + &probe("probe", "", &config)));
+        let reply = if hook == "events" { gateway.acme().chat_stream("ill").rest() } else { gateway.acme().chat("ill") };
+        let said = reply.text();
+        assert!(said.contains("policy_failed"), "{hook}: {} {said}", reply.status);
+        assert!(!said.contains("Hello from"), "{hook}: {said}");
+        gateway.acme().chat("well").expect(200);
+    }
+}
+
+#[test]
+fn a_shadow_decides_and_changes_nothing() {
+    let config = "
+access = { do = [{ deny = { code = \"shadowed\" } }] }
+rewrite = { do = [{ set_model = \"other\" }, { set_header = [\"x-probe\", \"2\"] }] }
+limit = { rules = [{ key = \"k\", unit = \"requests\", window = 60, limit = 0 }] }
+answer = { respond = { status = 200, body = \"canned\" } }
+reply = { append = \"!\" }
+events = { text = \"uppercase\" }";
+    let provider = Provider::start();
+    let gateway = Gateway::start(&(provider.channel("openai", "main", "") + &probe("probe", "mode = \"shadow\"", config)));
+    let reply = gateway.acme().chat("m").expect(200);
+    assert_eq!(reply.body, Answer::chat("Hello from the provider.").body());
+    let stream = gateway.acme().chat_stream("m").rest();
+    assert_eq!(&stream.body, Answer::chat_events("Hello from the provider.").body());
+    let seen = provider.seen();
+    assert!(seen.iter().all(|seen| seen.json()["model"] == "m" && seen.header("x-probe").is_empty()));
+    let call = gateway.call(&reply.id());
+    let verdicts: Vec<&str> = call["decisions"].as_array().unwrap().iter().filter_map(|decision| decision["verdict"].as_str()).collect();
+    assert!(verdicts.contains(&"shadow:deny:shadowed"), "it is logged: {verdicts:?}");
+}
+
+/// An instance that keeps what it took is full after a few calls; one for each call never is.
+#[test]
+fn isolation_decides_whether_an_instance_is_used_again() {
+    let settings = |isolation: &str| {
+        let more = format!("memory_max_bytes = 8388608\nisolation = \"{isolation}\"");
+        FAKE.to_owned() + &probe("probe", &more, "access = { do = [{ grow_bytes = 3145728 }] }")
+    };
+    let failures = |isolation: &str| {
+        let gateway = Gateway::start(&settings(isolation));
+        let client = gateway.acme();
+        (0..20).filter(|_| client.chat("m").status != 200).count()
+    };
+    assert_eq!(failures("call"), 0);
+    assert!(failures("shared") > 0);
+}
+
+#[test]
+fn tenants_see_only_the_policies_for_them() {
+    let tenants = format!("
+[[tenant]]
+name = \"acme\"
+[[tenant.key]]
+name = \"k\"
+secret = \"plain:{KEY}\"
+[[tenant]]
+name = \"other\"
+[[tenant.key]]
+name = \"k\"
+secret = \"plain:sk-of-the-other-tenant\"
+");
+    let config = "access = { do = [{ deny = {} }] }";
+    let gateway = Gateway::start(&(FAKE.to_owned() + &tenants + &probe("probe", "tenants = [\"oth*\"]", config)));
+    gateway.acme().chat("m").expect(200);
+    gateway.client("sk-of-the-other-tenant").chat("m").expect(403);
+}
+
+#[test]
+fn code_that_cannot_be_a_policy_is_refused_with_a_reason() {
+    let forbidden = format!("{FAKE}[[policy]]\nname = \"p\"\nsource = \"file:{}\"\n", policy_file("testing-forbidden").display());
+    let refused = Setup::new(&forbidden).run_to_end(&["serve", "--config", "weir.toml"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success());
+    assert!(said.contains("grants.http"), "it names the grant: {said}");
+
+    let gateway = Gateway::start(FAKE);
+    let admin = gateway.admin().header("content-type", "application/wasm");
+    let put = |bytes: Vec<u8>| admin.send("PUT", "/admin/v1/policies/mine/versions", bytes);
+    for (bytes, what) in [
+        (b"not wasm at all".to_vec(), "no WebAssembly"),
+        (policy("testing-empty"), "no hook"),
+        (policy("testing-forbidden"), "not granted"),
+        (policy("testing-probe")[..1000].to_vec(), "cut off"),
+    ] {
+        let reply = put(bytes);
+        assert!((400..500).contains(&reply.status) && !reply.code().is_empty(), "{what}: {} {}", reply.status, reply.text());
+    }
+    gateway.acme().chat("m").expect(200);
+}
+
+#[test]
+fn a_file_that_appears_in_the_watched_folder_becomes_a_policy() {
+    let gateway = Gateway::start(FAKE);
+    let probe = policy("testing-probe");
+    gateway.write("policies.d/dropped.wasm", &probe);
+    let shown = eventually("the dropped policy runs", || {
+        let reply = gateway.admin().get("/admin/v1/policies/dropped");
+        let shown = (reply.status == 200).then(|| reply.json())?;
+        (shown["running"]["digest"] == digest(&probe).as_str()).then_some(shown)
+    });
+    let id = gateway.acme().chat("m").expect(200).id();
+    assert_eq!(gateway.call(&id)["decisions"][0]["policy"], "dropped", "{shown}");
+    std::fs::remove_file(gateway.folder().join("policies.d/dropped.wasm")).unwrap();
+    eventually("the policy is gone with its file", || {
+        let id = gateway.acme().chat("m").expect(200).id();
+        gateway.call(&id)["decisions"].as_array().unwrap().is_empty().then_some(())
+    });
+}
