@@ -2,7 +2,6 @@
 //!
 //! They are WebAssembly, which Cargo cannot build on the way: `policies/build.sh` has made them
 //! before and left them in `<target>/policies`, or wherever `WEIR_EMBED_DIR` says.
-#![expect(clippy::print_stdout, reason = "a build script talks to Cargo on standard output")]
 
 use std::env;
 use std::fmt::Write;
@@ -25,10 +24,14 @@ fn embed() -> Result<(), String> {
     let mut table = String::from("pub(super) const BUILTIN: &[(&str, &[u8])] = &[\n");
     for name in BUILTIN {
         let path = dir.join(name).with_extension("wasm");
-        let path = path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))?;
+        let path = path
+            .to_str()
+            .ok_or_else(|| format!("{} is not UTF-8", path.display()))?;
         println!("cargo::rerun-if-changed={path}");
         if !Path::new(path).is_file() {
-            return Err(format!("{path} is missing: run `make policies` (or `make build`)"));
+            return Err(format!(
+                "{path} is missing: run `make policies` (or `make build`)"
+            ));
         }
         // Writing to a String cannot fail.
         let _ = writeln!(table, "    ({name:?}, include_bytes!({path:?})),");
@@ -50,7 +53,11 @@ fn policies_dir(out_dir: &Path) -> Result<PathBuf, String> {
         .find(|dir| dir.file_name().is_some_and(|name| name == "build"))
         .and_then(Path::parent)
         .ok_or_else(|| format!("{} is not where Cargo builds", out_dir.display()))?;
-    let above = profile.ancestors().skip(1).take(2).map(|dir| dir.join("policies"));
+    let above = profile
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join("policies"));
     let mut above = above.collect::<Vec<_>>().into_iter();
     let nearest = above.next().ok_or("Cargo's target folder has no parent")?;
     if nearest.is_dir() {

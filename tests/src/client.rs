@@ -25,8 +25,14 @@ impl Client {
     /// A client for this address; with an empty key it sends none.
     pub fn new(address: SocketAddr, key: &str) -> Client {
         // A repeated request would hide that the gateway failed the first one.
-        let pool = Pool::builder(TokioExecutor::new()).retry_canceled_requests(false).build_http();
-        let client = Client { address, headers: Vec::new(), pool };
+        let pool = Pool::builder(TokioExecutor::new())
+            .retry_canceled_requests(false)
+            .build_http();
+        let client = Client {
+            address,
+            headers: Vec::new(),
+            pool,
+        };
         match key {
             "" => client,
             key => client.header("authorization", &format!("Bearer {key}")),
@@ -37,6 +43,16 @@ impl Client {
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Client {
         self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same over HTTP/2, without TLS and without an upgrade: one connection for everything.
+    #[must_use]
+    pub fn over_http2(mut self) -> Client {
+        self.pool = Pool::builder(TokioExecutor::new())
+            .retry_canceled_requests(false)
+            .http2_only(true)
+            .build_http();
         self
     }
 
@@ -64,18 +80,29 @@ impl Client {
     }
 
     /// One request; an error where the connection gave no reply at all.
-    pub fn try_send(&self, method: &str, path: &str, body: impl Into<Bytes>) -> Result<Reply, String> {
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Reply, String> {
         Ok(self.try_open(method, path, body)?.rest())
     }
 
     /// One request, whose reply's body is read piece by piece.
     #[track_caller]
     pub fn open(&self, path: &str, body: &Value) -> Stream {
-        self.try_open("POST", path, body.to_string()).expect("the head of a reply")
+        self.try_open("POST", path, body.to_string())
+            .expect("the head of a reply")
     }
 
     /// The same with everything settable, and an error where no reply came.
-    pub fn try_open(&self, method: &str, path: &str, body: impl Into<Bytes>) -> Result<Stream, String> {
+    pub fn try_open(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Stream, String> {
         let body = body.into();
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).expect("a method"))
@@ -91,7 +118,11 @@ impl Client {
         let response = RUNTIME.block_on(self.pool.request(request));
         let response = response.map_err(|error| format!("{error:?}"))?;
         let (head, body) = response.into_parts();
-        Ok(Stream { status: head.status.as_u16(), headers: head.headers, body })
+        Ok(Stream {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+        })
     }
 
     /// A short chat in OpenAI's dialect.
@@ -159,7 +190,11 @@ impl Reply {
     pub fn code(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let in_details = &body["error"]["details"][0]["metadata"]["code"];
-        let code = if in_details.is_string() { in_details } else { &body["error"]["code"] };
+        let code = if in_details.is_string() {
+            in_details
+        } else {
+            &body["error"]["code"]
+        };
         code.as_str().unwrap_or_default().to_owned()
     }
 
@@ -183,7 +218,10 @@ pub struct Stream {
 
 impl Stream {
     /// The next piece; none at the end; an error where it broke off.
-    #[expect(clippy::should_implement_trait, reason = "a test calls it by name, a few times")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a test calls it by name, a few times"
+    )]
     pub fn next(&mut self) -> Option<Result<Bytes, String>> {
         loop {
             match RUNTIME.block_on(self.body.frame())? {
@@ -214,10 +252,18 @@ impl Stream {
                 }
             }
         }
-        Reply { status: self.status, headers: self.headers, body: body.into(), broken }
+        Reply {
+            status: self.status,
+            headers: self.headers,
+            body: body.into(),
+            broken,
+        }
     }
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
 }

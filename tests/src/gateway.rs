@@ -25,7 +25,10 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// The folder into which cargo builds: the parent of `debug` and `release`.
 pub(crate) fn build_folder() -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test");
-    test.ancestors().nth(3).expect("target/debug/deps/test").to_owned()
+    test.ancestors()
+        .nth(3)
+        .expect("target/debug/deps/test")
+        .to_owned()
 }
 
 /// The program under test: `WEIR_BIN`, else what cargo built beside this test.
@@ -34,9 +37,16 @@ pub fn program() -> PathBuf {
     let program = std::env::var_os("WEIR_BIN").map(PathBuf::from);
     let program = program.unwrap_or_else(|| {
         let test = std::env::current_exe().expect("the path of the test");
-        test.ancestors().nth(2).expect("target/debug/deps/test").join("weir")
+        test.ancestors()
+            .nth(2)
+            .expect("target/debug/deps/test")
+            .join("weir")
     });
-    assert!(program.exists(), "{} is missing: run `make test`, which builds it", program.display());
+    assert!(
+        program.exists(),
+        "{} is missing: run `make test`, which builds it",
+        program.display()
+    );
     program
 }
 
@@ -53,14 +63,24 @@ impl Setup {
     /// A folder with these settings as its `weir.toml`. Added are ports chosen by the system, the
     /// folders, an empty chain, and a tenant `acme` with [`KEY`], where they are not set.
     pub fn new(toml: &str) -> Setup {
-        let setup = Setup { folder: TempDir::new().expect("a folder"), environment: Vec::new(), bare: false };
-        let keys = setup.env("WEIR_ADMIN_KEY", ADMIN_KEY).env("WEIR_MASTER_KEY", MASTER_KEY);
+        let setup = Setup {
+            folder: TempDir::new().expect("a folder"),
+            environment: Vec::new(),
+            bare: false,
+        };
+        let keys = setup
+            .env("WEIR_ADMIN_KEY", ADMIN_KEY)
+            .env("WEIR_MASTER_KEY", MASTER_KEY);
         keys.write("weir.toml", complete(toml))
     }
 
     /// An empty folder and no settings at all, but for a port that nobody else has.
     pub fn bare() -> Setup {
-        let setup = Setup { folder: TempDir::new().expect("a folder"), environment: Vec::new(), bare: true };
+        let setup = Setup {
+            folder: TempDir::new().expect("a folder"),
+            environment: Vec::new(),
+            bare: true,
+        };
         setup.env("WEIR_LISTEN", "127.0.0.1:0")
     }
 
@@ -87,7 +107,12 @@ impl Setup {
     #[track_caller]
     pub fn start(self) -> Gateway {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway = Gateway { setup: self, child: None, listen: address, admin: address };
+        let mut gateway = Gateway {
+            setup: self,
+            child: None,
+            listen: address,
+            admin: address,
+        };
         gateway.run();
         gateway
     }
@@ -95,7 +120,12 @@ impl Setup {
     /// Runs it to its end, which must come soon: for settings that it should refuse.
     #[track_caller]
     pub fn run_to_end(&self, arguments: &[&str]) -> Output {
-        let mut child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
+        let mut child = self
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a process");
         let end = Instant::now() + START_MAX;
         while child.try_wait().expect("a child").is_none() {
             if Instant::now() > end {
@@ -110,7 +140,11 @@ impl Setup {
     /// The program with these arguments, in its folder and environment, and in no other.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
-        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null()).env_clear();
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -137,7 +171,10 @@ fn complete(toml: &str) -> String {
         ("default_chain", "false"),
     ];
     for (name, value) in wanted {
-        if !toml.lines().any(|line| line.starts_with(&format!("{name} ="))) {
+        if !toml
+            .lines()
+            .any(|line| line.starts_with(&format!("{name} =")))
+        {
             complete += &format!("{name} = {value}\n");
         }
     }
@@ -194,7 +231,10 @@ impl Gateway {
     /// A policy as the admin API shows it.
     #[track_caller]
     pub fn policy(&self, name: &str) -> Value {
-        self.admin().get(&format!("/admin/v1/policies/{name}")).expect(200).json()
+        self.admin()
+            .get(&format!("/admin/v1/policies/{name}"))
+            .expect(200)
+            .json()
     }
 
     /// Puts a file into its folder, in one step.
@@ -277,33 +317,56 @@ impl Gateway {
     #[track_caller]
     fn run(&mut self) {
         let bare = self.setup.bare;
-        let ready = self.folder().join(if bare { "weir-data/listening.json" } else { "data/listening.json" });
+        let ready = self.folder().join(if bare {
+            "weir-data/listening.json"
+        } else {
+            "data/listening.json"
+        });
         let _ = fs::remove_file(&ready);
         let log = |name: &str| -> File {
             let path = self.folder().join(name);
-            OpenOptions::new().create(true).append(true).open(path).expect("a log")
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .expect("a log")
         };
-        let arguments: &[&str] = if bare { &["serve"] } else { &["serve", "--config", "weir.toml"] };
+        let arguments: &[&str] = if bare {
+            &["serve"]
+        } else {
+            &["serve", "--config", "weir.toml"]
+        };
         let mut command = self.setup.command(arguments);
         command.stdout(log("out.log")).stderr(log("err.log"));
         self.child = Some(command.spawn().expect("a process"));
         let end = Instant::now() + START_MAX;
         let listening = loop {
-            if let Some(status) = self.child.as_mut().expect("a child").try_wait().expect("a child") {
+            if let Some(status) = self
+                .child
+                .as_mut()
+                .expect("a child")
+                .try_wait()
+                .expect("a child")
+            {
                 panic!("weir serve ended with {status}:\n{}", self.log());
             }
             let text = fs::read(&ready).unwrap_or_default();
             if let Ok(listening) = serde_json::from_slice::<Value>(&text) {
                 break listening;
             }
-            assert!(Instant::now() < end, "weir serve is not ready:\n{}", self.log());
+            assert!(
+                Instant::now() < end,
+                "weir serve is not ready:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         };
         let address = |name: &str| listening[name].as_str().and_then(|text| text.parse().ok());
         self.listen = address("listen").expect("an address in listening.json");
         self.admin = address("admin").unwrap_or(self.listen);
         eventually("/readyz answers 200", || {
-            let reply: Result<Reply, _> = Client::new(self.listen, "").try_send("GET", "/readyz", "");
+            let reply: Result<Reply, _> =
+                Client::new(self.listen, "").try_send("GET", "/readyz", "");
             reply.ok().filter(|reply| reply.status == 200)
         });
     }
@@ -315,7 +378,10 @@ impl Drop for Gateway {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!("the end of the gateway's log:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
+            eprintln!(
+                "the end of the gateway's log:\n{}",
+                lines[lines.len().saturating_sub(30)..].join("\n")
+            );
         }
     }
 }

@@ -12,7 +12,11 @@ pub fn policy_file(name: &str) -> PathBuf {
     let folder = std::env::var_os("WEIR_POLICY_FILES").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| build_folder().join("policies"));
     let file = folder.join(format!("{name}.wasm"));
-    assert!(file.exists(), "{} is missing: run `make test`, which builds the policies", file.display());
+    assert!(
+        file.exists(),
+        "{} is missing: run `make test`, which builds the policies",
+        file.display()
+    );
     file
 }
 
@@ -27,13 +31,21 @@ pub fn policy(name: &str) -> Vec<u8> {
 #[track_caller]
 pub fn version_of(probe: &[u8], letter: u8) -> Vec<u8> {
     let name = b"max_output_tokens";
-    let at: Vec<usize> = (0..probe.len() - name.len()).filter(|at| probe[*at..].starts_with(name)).collect();
+    let at: Vec<usize> = (0..probe.len() - name.len())
+        .filter(|at| probe[*at..].starts_with(name))
+        .collect();
     assert!(!at.is_empty(), "the probe no longer says max_output_tokens");
     let mut version = probe.to_vec();
     for at in at {
         version[at + name.len() - 1] = letter;
     }
     version
+}
+
+/// Whether a digest, which may be shortened to a dozen digits, is the one of these bytes.
+pub fn is_digest_of(shown: &serde_json::Value, wasm: &[u8]) -> bool {
+    let shown = shown.as_str().unwrap_or_default();
+    shown.len() >= 12 && digest(wasm).starts_with(shown)
 }
 
 /// The digest by which the admin API names these bytes.

@@ -15,10 +15,10 @@ use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -37,6 +37,8 @@ pub struct Seen {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// The version of HTTP, for example `HTTP/1.1`.
+    pub version: String,
 }
 
 impl Seen {
@@ -44,12 +46,17 @@ impl Seen {
     pub fn key(&self) -> &str {
         let bearer = self.header("authorization").strip_prefix("Bearer ");
         let in_headers = ["x-api-key", "x-goog-api-key"].map(|name| self.header(name));
-        bearer.or_else(|| in_headers.into_iter().find(|key| !key.is_empty())).unwrap_or_default()
+        bearer
+            .or_else(|| in_headers.into_iter().find(|key| !key.is_empty()))
+            .unwrap_or_default()
     }
 
     /// A header, empty where there is none.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The body as JSON; null where it is none.
@@ -100,10 +107,16 @@ impl Provider {
             next: Mutex::default(),
             otherwise: Box::new(answer),
         });
-        let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let listener = RUNTIME
+            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .expect("a port");
         let address = listener.local_addr().expect("an address");
         let serving = RUNTIME.spawn(serve(listener, Arc::clone(&shared)));
-        Provider { address, shared, serving }
+        Provider {
+            address,
+            shared,
+            serving,
+        }
     }
 
     /// What it answers first, one after the other, before it goes on as it was started.
@@ -119,7 +132,12 @@ impl Provider {
     /// A `[[channel]]` to a port where nobody listens.
     pub fn nowhere(dialect: &str, name: &str, more: &str) -> String {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        channel(listener.local_addr().expect("an address"), dialect, name, more)
+        channel(
+            listener.local_addr().expect("an address"),
+            dialect,
+            name,
+            more,
+        )
     }
 
     /// All requests that came so far.
@@ -134,7 +152,10 @@ impl Provider {
 
     /// The provider keys of the requests that came so far.
     pub fn keys(&self) -> Vec<String> {
-        lock(&self.shared.seen).iter().map(|seen| seen.key().to_owned()).collect()
+        lock(&self.shared.seen)
+            .iter()
+            .map(|seen| seen.key().to_owned())
+            .collect()
     }
 }
 
@@ -146,7 +167,11 @@ impl Drop for Provider {
 
 fn channel(address: SocketAddr, dialect: &str, name: &str, more: &str) -> String {
     let base = if dialect == "openai" { "/v1" } else { "" };
-    let keys = if more.contains("keys =") { String::new() } else { format!("keys = [\"plain:pk-{name}\"]\n") };
+    let keys = if more.contains("keys =") {
+        String::new()
+    } else {
+        format!("keys = [\"plain:pk-{name}\"]\n")
+    };
     format!(
         "\n[[channel]]\nname = \"{name}\"\ndialect = \"{dialect}\"\nbase_url = \"http://{address}{base}\"\n{keys}{more}\n"
     )
@@ -168,22 +193,36 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     // A second handle of the socket, to be able to reset it from within a request.
-    let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
+    let Ok(socket) = stream.as_fd().try_clone_to_owned() else {
+        return;
+    };
     let socket = Arc::new(socket);
     let service = service_fn(|request| answer(request, Arc::clone(&shared), Arc::clone(&socket)));
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    // HTTP/1.1, or HTTP/2 where the gateway begins with it.
+    let _ = auto::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-async fn answer(request: Request<Incoming>, shared: Arc<Shared>, socket: Arc<OwnedFd>) -> Result<Response<Body>, io::Error> {
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+    socket: Arc<OwnedFd>,
+) -> Result<Response<Body>, io::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let seen = Seen {
         method: head.method.to_string(),
-        path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        path: head
+            .uri
+            .path_and_query()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         headers: head.headers,
         body,
+        version: format!("{:?}", head.version),
     };
     let next = lock(&shared.next).pop_front();
     let answer = next.unwrap_or_else(|| (shared.otherwise)(&seen));
@@ -206,8 +245,13 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>, socket: Arc<Own
 
 /// The body in pieces, up to the place where it is to end.
 fn body_of(answer: Answer) -> Body {
-    let Some(size) = answer.chunk_bytes.or((answer.end != End::Whole).then_some(64)) else {
-        return Full::new(answer.body).map_err(|never: Infallible| match never {}).boxed_unsync();
+    let Some(size) = answer
+        .chunk_bytes
+        .or((answer.end != End::Whole).then_some(64))
+    else {
+        return Full::new(answer.body)
+            .map_err(|never: Infallible| match never {})
+            .boxed_unsync();
     };
     let until = match answer.end {
         End::Cut(at) | End::Stall(at) => at.min(answer.body.len()),

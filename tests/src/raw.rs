@@ -12,7 +12,9 @@ impl Raw {
     /// Connects, and waits for no read longer than ten seconds.
     pub fn connect(address: SocketAddr) -> Raw {
         let stream = TcpStream::connect(address).expect("a connection");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("a time-out");
         Raw(stream)
     }
 
@@ -27,14 +29,17 @@ impl Raw {
         let mut got = Vec::new();
         // A reset counts as an end too: what came before is still there.
         let _ = self.0.read_to_end(&mut got);
-        (String::from_utf8_lossy(&got).into_owned(), started.elapsed())
+        (
+            String::from_utf8_lossy(&got).into_owned(),
+            started.elapsed(),
+        )
     }
 
-    /// Whether any byte comes within this time. What came is lost.
-    pub fn answers_within(&mut self, time: Duration) -> bool {
+    /// What comes first within this time; empty where nothing does.
+    pub fn first_bytes(&mut self, time: Duration) -> String {
         self.0.set_read_timeout(Some(time)).expect("a time-out");
-        let answered = matches!(self.0.read(&mut [0; 1024]), Ok(bytes) if bytes > 0);
-        self.0.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
-        answered
+        let mut got = [0; 1024];
+        let bytes = self.0.read(&mut got).unwrap_or(0);
+        String::from_utf8_lossy(&got[..bytes]).into_owned()
     }
 }

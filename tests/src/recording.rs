@@ -36,11 +36,19 @@ fn folder() -> PathBuf {
 pub fn recordings(endpoint: &str) -> Vec<Recording> {
     let files = std::fs::read_dir(folder().join(endpoint)).expect("recordings");
     let mut names: Vec<String> = files
-        .map(|file| file.expect("a file").file_name().to_string_lossy().into_owned())
+        .map(|file| {
+            file.expect("a file")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .filter(|name| name.ends_with(".json"))
         .collect();
     names.sort();
-    names.iter().map(|name| Recording::load(&format!("{endpoint}/{name}"))).collect()
+    names
+        .iter()
+        .map(|name| Recording::load(&format!("{endpoint}/{name}")))
+        .collect()
 }
 
 impl Recording {
@@ -48,9 +56,9 @@ impl Recording {
     #[track_caller]
     pub fn find(start: &str) -> Recording {
         let (endpoint, start_of_name) = start.rsplit_once('/').expect("an endpoint and a name");
-        let found = recordings(endpoint).into_iter().find(|recording| {
-            recording.name[endpoint.len() + 1..].starts_with(start_of_name)
-        });
+        let found = recordings(endpoint)
+            .into_iter()
+            .find(|recording| recording.name[endpoint.len() + 1..].starts_with(start_of_name));
         found.unwrap_or_else(|| panic!("no recording begins like {start}"))
     }
 
@@ -68,7 +76,10 @@ impl Recording {
         let kind = file["meta"]["kind"].as_str().unwrap_or_default();
         Recording {
             name: name.to_owned(),
-            path: file["request"]["path"].as_str().unwrap_or_default().to_owned(),
+            path: file["request"]["path"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
             status: u16::try_from(response["status"].as_u64().unwrap_or(200)).expect("a status"),
             headers: headers(response, kind),
             streams: matches!(kind, "sse" | "ndjson" | "jsonarray"),
@@ -81,8 +92,15 @@ impl Recording {
 
 /// What the connection adds itself is left out, and a content type is made up where none was kept.
 fn headers(response: &Value, kind: &str) -> Vec<(String, String)> {
-    const OF_THE_CONNECTION: [&str; 7] =
-        ["connection", "content-encoding", "content-length", "date", "keep-alive", "transfer-encoding", "x-request-id"];
+    const OF_THE_CONNECTION: [&str; 7] = [
+        "connection",
+        "content-encoding",
+        "content-length",
+        "date",
+        "keep-alive",
+        "transfer-encoding",
+        "x-request-id",
+    ];
     let mut headers = Vec::new();
     for (name, value) in response["headers"].as_object().into_iter().flatten() {
         let name = name.to_ascii_lowercase();
@@ -90,11 +108,17 @@ fn headers(response: &Value, kind: &str) -> Vec<(String, String)> {
             Value::Array(values) => values.iter().filter_map(Value::as_str).collect(),
             value => value.as_str().into_iter().collect::<Vec<_>>(),
         };
-        let lines = values.into_iter().filter(|_| !OF_THE_CONNECTION.contains(&name.as_str()));
+        let lines = values
+            .into_iter()
+            .filter(|_| !OF_THE_CONNECTION.contains(&name.as_str()));
         headers.extend(lines.map(|value| (name.clone(), value.to_owned())));
     }
     if !headers.iter().any(|(name, _)| name == "content-type") {
-        let made_up = if kind == "sse" { "text/event-stream" } else { "application/json" };
+        let made_up = if kind == "sse" {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
         headers.push(("content-type".to_owned(), made_up.to_owned()));
     }
     headers

@@ -62,7 +62,11 @@ impl Answer {
     pub fn replay(recording: &Recording) -> Answer {
         let mut answer = Answer::bytes(recording.status, "", recording.body.clone());
         answer.headers.clone_from(&recording.headers);
-        if recording.streams { answer.chunks(64) } else { answer }
+        if recording.streams {
+            answer.chunks(64)
+        } else {
+            answer
+        }
     }
 
     /// An error in OpenAI's shape.
@@ -73,11 +77,14 @@ impl Answer {
 
     /// A short chat in OpenAI's dialect: 7 tokens in, 3 out.
     pub fn chat(text: &str) -> Answer {
-        Answer::json(200, &json!({
-            "id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": "test-model",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
-        }))
+        Answer::json(
+            200,
+            &json!({
+                "id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": "test-model",
+                "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+            }),
+        )
     }
 
     /// The same as a stream of one event for each word and then some.
@@ -90,12 +97,18 @@ impl Answer {
             format!("data: {event}\n\n")
         };
         let delta = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "finish_reason": finish}]);
-        let mut body = event(delta(json!({"role": "assistant", "content": ""}), Value::Null), Value::Null);
+        let mut body = event(
+            delta(json!({"role": "assistant", "content": ""}), Value::Null),
+            Value::Null,
+        );
         for word in text.split_inclusive(' ') {
             body += &event(delta(json!({"content": word}), Value::Null), Value::Null);
         }
         body += &event(delta(json!({}), json!("stop")), Value::Null);
-        body += &event(json!([]), json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}));
+        body += &event(
+            json!([]),
+            json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}),
+        );
         Answer::events(body + "data: [DONE]\n\n")
     }
 

@@ -28,10 +28,16 @@ pub fn parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<
                 work(number)
             })
         };
-        let threads: Vec<_> = (0..count).map(|number| run(number).expect("a thread")).collect();
+        let threads: Vec<_> = (0..count)
+            .map(|number| run(number).expect("a thread"))
+            .collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
             .collect()
     })
 }

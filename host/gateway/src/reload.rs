@@ -96,7 +96,11 @@ impl Control {
     /// # Errors
     /// The store cannot be read, or a policy cannot be run: all of them must, for a gateway that
     /// starts without one of its policies would allow what that policy denies.
-    pub async fn start(parts: ControlParts, config: Config, sources: Sources) -> Result<Arc<Self>, ControlError> {
+    pub async fn start(
+        parts: ControlParts,
+        config: Config,
+        sources: Sources,
+    ) -> Result<Arc<Self>, ControlError> {
         let config = Arc::new(config);
         upkeep::restore(&parts).await?;
         let control = Arc::new(Self {
@@ -111,7 +115,9 @@ impl Control {
         });
         {
             let mut state = control.state.lock().await;
-            control.rebuild(&mut state, config, rebuild::Cause::Start).await?;
+            control
+                .rebuild(&mut state, config, rebuild::Cause::Start)
+                .await?;
             control.begin_watch();
             control.watch_folders(&state);
         }
@@ -141,7 +147,10 @@ impl Control {
     pub fn policies(&self) -> Vec<PolicyStatus> {
         let shown = |listed: &Listed| {
             let mut status = listed.status.clone();
-            status.failures = listed.version.as_ref().map_or(0, |version| version.failures());
+            status.failures = listed
+                .version
+                .as_ref()
+                .map_or(0, |version| version.failures());
             status
         };
         self.policies.load().iter().map(shown).collect()
@@ -161,7 +170,9 @@ impl Control {
     pub async fn refresh(&self) -> Result<(), ControlError> {
         let mut state = self.state.lock().await;
         let config = Arc::clone(&state.config);
-        let result = self.rebuild(&mut state, config, rebuild::Cause::Store).await;
+        let result = self
+            .rebuild(&mut state, config, rebuild::Cause::Store)
+            .await;
         self.watch_folders(&state);
         result
     }
@@ -170,8 +181,16 @@ impl Control {
     /// are still recorded, and whoever opened it closes it.
     pub async fn shutdown(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-        drop(self.watch.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .abort_all();
+        drop(
+            self.watch
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         self.save_states().await;
     }
 }

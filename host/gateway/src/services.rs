@@ -25,7 +25,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use weir_base::{Clock, Secret};
 use weir_counters::KeyValue;
-use weir_policy::{Completion, HttpRequest, LogLevel, Message, PolicyIdentity, Response, Services, Who};
+use weir_policy::{
+    Completion, HttpRequest, LogLevel, Message, PolicyIdentity, Response, Services, Who,
+};
 use weir_store::{Ban, Store};
 
 use crate::identify::Bans;
@@ -103,10 +105,17 @@ impl HostServices {
     ///
     /// # Errors
     /// The HTTP client cannot be made.
-    pub fn new(parts: ServiceParts) -> Result<(Arc<Self>, mpsc::Receiver<InnerCall>), ServicesError> {
+    pub fn new(
+        parts: ServiceParts,
+    ) -> Result<(Arc<Self>, mpsc::Receiver<InnerCall>), ServicesError> {
         let (inner, questions) = mpsc::channel(INNER_CALLS_MAX);
         let outgoing = Arc::new(Outgoing::new().map_err(ServicesError)?);
-        let services = Self { parts, view: ArcSwap::default(), outgoing, inner };
+        let services = Self {
+            parts,
+            view: ArcSwap::default(),
+            outgoing,
+            inner,
+        };
         Ok((Arc::new(services), questions))
     }
 
@@ -121,7 +130,10 @@ impl HostServices {
     }
 
     /// Runs `work` on the background runtime. It is dropped when nobody waits for it any more.
-    async fn on_background<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    async fn on_background<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
         let (mut reply, answer) = oneshot::channel();
         self.parts.background.spawn(async move {
             tokio::select! {
@@ -154,12 +166,24 @@ fn call_id(who: Who<'_>) -> String {
 
 impl Services for HostServices {
     fn store_get(&self, who: Who<'_>, key: &str) -> Option<Vec<u8>> {
-        self.parts.key_values.get(&namespace(who.policy), key).map(|value| value.to_vec())
+        self.parts
+            .key_values
+            .get(&namespace(who.policy), key)
+            .map(|value| value.to_vec())
     }
 
-    fn store_set(&self, who: Who<'_>, key: &str, value: Vec<u8>, ttl_ms: Option<u32>) -> Result<(), String> {
+    fn store_set(
+        &self,
+        who: Who<'_>,
+        key: &str,
+        value: Vec<u8>,
+        ttl_ms: Option<u32>,
+    ) -> Result<(), String> {
         let ttl_ms = ttl_ms.map(u64::from);
-        let set = self.parts.key_values.set(&namespace(who.policy), key, &value, ttl_ms);
+        let set = self
+            .parts
+            .key_values
+            .set(&namespace(who.policy), key, &value, ttl_ms);
         set.map_err(|error| error.to_string())
     }
 
@@ -167,9 +191,18 @@ impl Services for HostServices {
         self.parts.key_values.remove(&namespace(who.policy), key);
     }
 
-    fn store_add(&self, who: Who<'_>, key: &str, by: i64, ttl_ms: Option<u32>) -> Result<i64, String> {
+    fn store_add(
+        &self,
+        who: Who<'_>,
+        key: &str,
+        by: i64,
+        ttl_ms: Option<u32>,
+    ) -> Result<i64, String> {
         let ttl_ms = ttl_ms.map(u64::from);
-        let sum = self.parts.key_values.add(&namespace(who.policy), key, by, ttl_ms);
+        let sum = self
+            .parts
+            .key_values
+            .add(&namespace(who.policy), key, by, ttl_ms);
         sum.map_err(|error| error.to_string())
     }
 
@@ -206,7 +239,11 @@ impl Services for HostServices {
     }
 
     fn secret(&self, _: Who<'_>, name: &str) -> Option<String> {
-        self.view.load().secrets.get(name).map(|secret| secret.expose().to_owned())
+        self.view
+            .load()
+            .secrets
+            .get(name)
+            .map(|secret| secret.expose().to_owned())
     }
 
     fn ban(&self, who: Who<'_>, ip: &str, for_ms: u32, reason: &str) -> Result<(), String> {
@@ -217,9 +254,18 @@ impl Services for HostServices {
         if !self.parts.bans.ban(ip, until_ms, now_ms) {
             return Err("too many addresses are banned already".to_owned());
         }
-        let reason = reason.get(..reason.floor_char_boundary(REASON_MAX_BYTES)).unwrap_or_default();
+        let reason = reason
+            .get(..reason.floor_char_boundary(REASON_MAX_BYTES))
+            .unwrap_or_default();
         tracing::warn!(policy = who.policy.name, call = call_id(who), %ip, for_ms, reason, "a policy banned an address");
-        let (store, ban) = (self.parts.store.clone(), Ban { ip, until_ms, reason: reason.to_owned() });
+        let (store, ban) = (
+            self.parts.store.clone(),
+            Ban {
+                ip,
+                until_ms,
+                reason: reason.to_owned(),
+            },
+        );
         self.parts.background.spawn(async move {
             if let Err(error) = store.put(&ban).await {
                 tracing::warn!(ip = %ban.ip, %error, "a ban is in force but will not outlast a restart");
@@ -236,27 +282,50 @@ impl Services for HostServices {
         max_output_tokens: u32,
     ) -> BoxFuture<'a, Result<Completion, String>> {
         let (reply, answer) = oneshot::channel();
-        let call = InnerCall { policy: who.policy.name.clone(), model, messages, max_output_tokens, reply };
+        let call = InnerCall {
+            policy: who.policy.name.clone(),
+            model,
+            messages,
+            max_output_tokens,
+            reply,
+        };
         async move {
-            self.inner.send(call).await.map_err(|_| "the gateway is stopping".to_owned())?;
-            answer.await.unwrap_or_else(|_| Err("the gateway gave the call up".to_owned()))
+            self.inner
+                .send(call)
+                .await
+                .map_err(|_| "the gateway is stopping".to_owned())?;
+            answer
+                .await
+                .unwrap_or_else(|_| Err("the gateway gave the call up".to_owned()))
         }
         .boxed()
     }
 
     fn count_tokens<'a>(&'a self, _: Who<'a>, model: String, text: String) -> BoxFuture<'a, u32> {
-        let counting = self.parts.background.spawn_blocking(move || tokens::count(&model, &text));
+        let counting = self
+            .parts
+            .background
+            .spawn_blocking(move || tokens::count(&model, &text));
         async move { counting.await.unwrap_or_default() }.boxed()
     }
 
-    fn send<'a>(&'a self, who: Who<'a>, request: HttpRequest) -> BoxFuture<'a, Result<Response, String>> {
+    fn send<'a>(
+        &'a self,
+        who: Who<'a>,
+        request: HttpRequest,
+    ) -> BoxFuture<'a, Result<Response, String>> {
         let view = self.view.load();
-        let granted = view.policies.get(who.policy.name.as_str()).map_or(&[][..], |facts| &facts.http);
+        let granted = view
+            .policies
+            .get(who.policy.name.as_str())
+            .map_or(&[][..], |facts| &facts.http);
         let prepared = self.outgoing.prepare(request, granted);
         let outgoing = Arc::clone(&self.outgoing);
         async move {
             let request = prepared?;
-            let sent = self.on_background(async move { outgoing.exchange(request).await }).await;
+            let sent = self
+                .on_background(async move { outgoing.exchange(request).await })
+                .await;
             sent.unwrap_or_else(|| Err("the gateway is stopping".to_owned()))
         }
         .boxed()

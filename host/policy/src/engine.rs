@@ -206,7 +206,7 @@ fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
         // With the scan only pages that were touched are reset; without it (Linux before 6.7) a
         // large value would be written over in full each time.
         .pagemap_scan(Enabled::Auto)
-        .linear_memory_keep_resident(2 << 20)
+        .linear_memory_keep_resident(std::env::var("WEIR_TMP_KEEP").ok().and_then(|v| v.parse().ok()).unwrap_or(2 << 20)) // TEMPORARY
         .table_keep_resident(64 << 10)
         .max_unused_warm_slots(instances.min(100));
     pool

@@ -9,44 +9,90 @@ use crate::FAKE;
 #[test]
 fn tenants_keys_and_channels_are_made_used_and_taken_away() {
     let provider = Provider::start();
-    let mut gateway = Gateway::start("");
+    // Without any channel there would be a built-in one for everything.
+    let mut gateway = Gateway::start(&format!("{FAKE}models = [\"other\"]\n"));
     let admin = gateway.admin();
-    let post = |path: &str, body: Value| admin.post(&format!("/admin/v1/{path}"), &body).expect(201).json();
-    post("tenants", json!({"id": "umbrella", "labels": {"plan": "free"}}));
+    let post = |path: &str, body: Value| {
+        admin
+            .post(&format!("/admin/v1/{path}"), &body)
+            .expect(201)
+            .json()
+    };
+    post(
+        "tenants",
+        json!({"id": "umbrella", "labels": {"plan": "free"}}),
+    );
     let key = post("tenants/umbrella/keys", json!({"name": "main"}));
     let (id, secret) = (key["id"].as_str().unwrap(), key["secret"].as_str().unwrap());
     let base_url = provider.channel("openai", "x", "");
-    let base_url = base_url.lines().find_map(|line| line.strip_prefix("base_url = ")).unwrap().trim_matches('"');
-    post("channels", json!({"name": "made", "dialect": "openai", "base_url": base_url, "models": ["m*"]}));
-    post("channels/made/keys", json!({"secret": "pk-made", "label": "first"}));
+    let base_url = base_url
+        .lines()
+        .find_map(|line| line.strip_prefix("base_url = "))
+        .unwrap()
+        .trim_matches('"');
+    post(
+        "channels",
+        json!({"name": "made", "dialect": "openai", "base_url": base_url, "models": ["m*"]}),
+    );
+    post(
+        "channels/made/keys",
+        json!({"secret": "pk-made", "label": "first"}),
+    );
 
     gateway.client(secret).chat("m").expect(200);
     assert_eq!(provider.keys(), ["pk-made"]);
-    for path in ["tenants/umbrella/keys", "channels/made/keys", "channels", "tenants"] {
+    for path in [
+        "tenants/umbrella/keys",
+        "channels/made/keys",
+        "channels",
+        "tenants",
+    ] {
         let shown = admin.get(&format!("/admin/v1/{path}")).expect(200).text();
-        assert!(!shown.contains(secret) && !shown.contains("pk-made"), "{path} shows a secret: {shown}");
+        assert!(
+            !shown.contains(secret) && !shown.contains("pk-made"),
+            "{path} shows a secret: {shown}"
+        );
     }
     let path = format!("/admin/v1/tenants/umbrella/keys/{id}");
-    let rotated = admin.send("POST", &format!("{path}/rotate"), "").expect(200).json();
+    let rotated = admin
+        .send("POST", &format!("{path}/rotate"), "")
+        .expect(200)
+        .json();
     let new = rotated["secret"].as_str().unwrap();
     gateway.client(secret).chat("m").expect(401);
     gateway.client(new).chat("m").expect(200);
 
     gateway.restart();
     gateway.client(new).chat("m").expect(200);
-    assert_eq!(provider.keys(), ["pk-made"; 3], "the provider key is readable after a restart");
+    assert_eq!(
+        provider.keys(),
+        ["pk-made"; 3],
+        "the provider key is readable after a restart"
+    );
     let admin = gateway.admin();
-    admin.send("PATCH", &path, r#"{"disabled": true}"#).expect(200);
-    assert_eq!(gateway.client(new).chat("m").expect(401).code(), "key_disabled");
+    admin
+        .send("PATCH", &path, r#"{"disabled": true}"#)
+        .expect(200);
+    assert_eq!(
+        gateway.client(new).chat("m").expect(401).code(),
+        "key_disabled"
+    );
     admin.send("DELETE", &path, "").expect(204);
-    assert_eq!(gateway.client(new).chat("m").expect(401).code(), "key_unknown");
-    admin.send("DELETE", "/admin/v1/channels/made", "").expect(204);
+    assert_eq!(
+        gateway.client(new).chat("m").expect(401).code(),
+        "key_unknown"
+    );
+    admin
+        .send("DELETE", "/admin/v1/channels/made", "")
+        .expect(204);
     gateway.acme().chat("m").expect(404);
 }
 
 #[test]
 fn what_the_file_declares_is_read_only() {
-    let gateway = Gateway::start(&format!("{FAKE}[[policy]]\nname = \"limits\"\nsource = \"builtin:limits\"\n"));
+    let gateway = Gateway::start(&format!(
+        "{FAKE}[[policy]]\nname = \"limits\"\nsource = \"builtin:limits\"\n"
+    ));
     let admin = gateway.admin();
     for (method, path) in [
         ("PATCH", "channels/fake"),
@@ -59,8 +105,16 @@ fn what_the_file_declares_is_read_only() {
         let body = if method == "DELETE" { "" } else { "{}" };
         let reply = admin.send(method, &format!("/admin/v1/{path}"), body);
         assert_eq!(reply.status, 409, "{method} {path}: {}", reply.text());
-        assert_eq!(reply.json()["error"]["code"], "declared_in_file", "{method} {path}");
-        assert!(reply.text().contains("weir.toml"), "it names the file: {}", reply.text());
+        assert_eq!(
+            reply.json()["error"]["code"],
+            "declared_in_file",
+            "{method} {path}"
+        );
+        assert!(
+            reply.text().contains("weir.toml"),
+            "it names the file: {}",
+            reply.text()
+        );
     }
     gateway.acme().chat("m").expect(200);
 }
@@ -82,13 +136,31 @@ fn it_describes_itself() {
     let gateway = Gateway::start(FAKE);
     let admin = gateway.admin();
     let described = admin.get("/admin/v1/openapi.json").expect(200).json();
-    assert!(described["openapi"].as_str().unwrap().starts_with("3.1"), "{}", described["openapi"]);
-    for path in ["/admin/v1/tenants", "/admin/v1/calls/{call}", "/admin/v1/policies/{policy}/versions"] {
-        assert!(described["paths"][path].is_object(), "{path} is not described");
+    assert!(
+        described["openapi"].as_str().unwrap().starts_with("3.1"),
+        "{}",
+        described["openapi"]
+    );
+    for path in [
+        "/admin/v1/tenants",
+        "/admin/v1/calls/{call}",
+        "/admin/v1/policies/{policy}/versions",
+    ] {
+        assert!(
+            described["paths"][path].is_object(),
+            "{path} is not described"
+        );
     }
     let error = admin.get("/admin/v1/nothing").expect(404).json();
-    assert!(error["error"]["code"].is_string() && error["error"]["message"].is_string(), "{error}");
-    let wrong = admin.send("POST", "/admin/v1/tenants", r#"{"id": "no spaces", "lables": {}}"#);
+    assert!(
+        error["error"]["code"].is_string() && error["error"]["message"].is_string(),
+        "{error}"
+    );
+    let wrong = admin.send(
+        "POST",
+        "/admin/v1/tenants",
+        r#"{"id": "no spaces", "lables": {}}"#,
+    );
     assert!((400..=422).contains(&wrong.status), "{}", wrong.text());
 }
 
@@ -127,12 +199,24 @@ fn metrics_count_calls() {
 #[test]
 fn calls_are_listed_page_by_page() {
     let gateway = Gateway::start(FAKE);
-    let ids: Vec<String> = (0..5).map(|_| gateway.acme().chat("m").expect(200).id()).collect();
+    let ids: Vec<String> = (0..5)
+        .map(|_| gateway.acme().chat("m").expect(200).id())
+        .collect();
     gateway.call(&ids[4]);
     let (mut listed, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = gateway.admin().get(&format!("/admin/v1/calls?limit=2{cursor}")).expect(200).json();
-        listed.extend(page["data"].as_array().unwrap().iter().map(|call| call["id"].as_str().unwrap().to_owned()));
+        let page = gateway
+            .admin()
+            .get(&format!("/admin/v1/calls?limit=2{cursor}"))
+            .expect(200)
+            .json();
+        listed.extend(
+            page["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|call| call["id"].as_str().unwrap().to_owned()),
+        );
         match page["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
@@ -140,6 +224,10 @@ fn calls_are_listed_page_by_page() {
     }
     listed.reverse();
     assert_eq!(listed, ids);
-    let none = gateway.admin().get("/admin/v1/calls?model=other").expect(200).json();
+    let none = gateway
+        .admin()
+        .get("/admin/v1/calls?model=other")
+        .expect(200)
+        .json();
     assert_eq!(none["data"], json!([]));
 }

@@ -25,7 +25,11 @@ fn after_kill_9_every_call_answered_a_second_before_is_in_the_ledger() {
             }
             loop {
                 let reply = if caller % 2 == 0 {
-                    client.try_send("POST", "/v1/chat/completions", r#"{"model": "m", "messages": [{"role": "user", "content": "Hi"}]}"#)
+                    client.try_send(
+                        "POST",
+                        "/v1/chat/completions",
+                        r#"{"model": "m", "messages": [{"role": "user", "content": "Hi"}]}"#,
+                    )
                 } else {
                     client.try_send("POST", "/v1/messages", r#"{"model": "m", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "Hi"}]}"#)
                 };
@@ -48,16 +52,32 @@ fn after_kill_9_every_call_answered_a_second_before_is_in_the_ledger() {
         .filter(|(at, _)| *at + Duration::from_secs(1) < killed)
         .map(|(_, id)| id)
         .collect();
-    assert!(due.len() > 100, "only {} calls were answered in time", due.len());
+    assert!(
+        due.len() > 100,
+        "only {} calls were answered in time",
+        due.len()
+    );
     let admin = gateway.admin();
-    let missing: Vec<&&String> = due.iter().filter(|id| admin.get(&format!("/admin/v1/calls/{id}")).status != 200).collect();
-    assert!(missing.is_empty(), "{} of {} calls are lost: {missing:?}", missing.len(), due.len());
+    let missing: Vec<&&String> = due
+        .iter()
+        .filter(|id| admin.get(&format!("/admin/v1/calls/{id}")).status != 200)
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "{} of {} calls are lost: {missing:?}",
+        missing.len(),
+        due.len()
+    );
     gateway.acme().chat("m").expect(200);
 }
 
 #[test]
 fn sigterm_lets_calls_end_and_writes_them_down() {
-    let provider = Provider::always(Answer::chat_events("One two three four five six.").chunks(100).slowly(100));
+    let provider = Provider::always(
+        Answer::chat_events("One two three four five six.")
+            .chunks(100)
+            .slowly(100),
+    );
     let mut gateway = Gateway::start(&provider.channel("openai", "main", ""));
     let mut stream = gateway.acme().chat_stream("m");
     let id = stream.id();
@@ -66,9 +86,15 @@ fn sigterm_lets_calls_end_and_writes_them_down() {
     gateway.terminate();
     std::thread::sleep(Duration::from_millis(300));
     let newcomer = gateway.acme().try_send("GET", "/v1/models", "");
-    assert!(newcomer.is_err(), "it takes new calls at {address} while it stops: {newcomer:?}");
+    assert!(
+        newcomer.is_err(),
+        "it takes new calls at {address} while it stops: {newcomer:?}"
+    );
     let reply = stream.rest();
-    assert!(reply.broken.is_none() && reply.text().ends_with("data: [DONE]\n\n"), "{reply:?}");
+    assert!(
+        reply.broken.is_none() && reply.text().ends_with("data: [DONE]\n\n"),
+        "{reply:?}"
+    );
     let status = gateway.wait();
     assert!(status.success(), "{status}");
     gateway.restart();
@@ -86,8 +112,14 @@ fn a_stop_waits_no_longer_than_it_is_told() {
     let started = Instant::now();
     gateway.stop();
     let took = started.elapsed();
-    assert!((Duration::from_millis(400)..Duration::from_secs(5)).contains(&took), "it took {took:?}");
-    assert!(stream.rest().broken.is_some(), "a stream that was cut ended as if it were whole");
+    assert!(
+        (Duration::from_millis(400)..Duration::from_secs(5)).contains(&took),
+        "it took {took:?}"
+    );
+    assert!(
+        stream.rest().broken.is_some(),
+        "a stream that was cut ended as if it were whole"
+    );
     gateway.restart();
     assert_ne!(gateway.call(&id)["ended"], "complete");
 }
@@ -99,5 +131,9 @@ fn an_idle_connection_does_not_hold_up_a_stop() {
     gateway.acme().chat("m").expect(200);
     let started = Instant::now();
     assert!(gateway.stop().success());
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
 }

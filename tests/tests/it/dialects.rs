@@ -1,7 +1,7 @@
 //! The dialects through the built-in provider, and every refusal in the words of its dialect.
 
 use serde_json::{Value, json};
-use weir_tests::{Client, Gateway, KEY, Reply};
+use weir_tests::{Client, Gateway, KEY, Provider, Reply, parallel};
 
 use crate::FAKE;
 
@@ -18,37 +18,70 @@ fn streamed(mut body: Value) -> Value {
     body
 }
 
+fn with_usage(mut body: Value) -> Value {
+    body["stream_options"] = json!({"include_usage": true});
+    body
+}
+
 /// The data of each event, without `[DONE]`.
 fn events(reply: &Reply) -> Vec<Value> {
     assert_eq!(reply.broken, None);
-    assert!(reply.header("content-type").starts_with("text/event-stream"), "{reply:?}");
+    assert!(
+        reply
+            .header("content-type")
+            .starts_with("text/event-stream"),
+        "{reply:?}"
+    );
     let text = reply.text();
-    let data = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
-    data.map(|data| serde_json::from_str(data).unwrap()).collect()
+    let data = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter(|data| *data != "[DONE]");
+    data.map(|data| serde_json::from_str(data).unwrap())
+        .collect()
 }
 
 #[test]
 fn openai_through_the_built_in_provider() {
     let gateway = Gateway::start(FAKE);
     let client = gateway.acme();
-    let whole = client.post("/v1/chat/completions", &chat("m")).expect(200).json();
+    let whole = client
+        .post("/v1/chat/completions", &chat("m"))
+        .expect(200)
+        .json();
     let text = whole["choices"][0]["message"]["content"].as_str().unwrap();
     assert!(text.contains("Say hello to Weir."), "{text}");
 
-    let stream = client.post("/v1/chat/completions", &streamed(chat("m"))).expect(200);
+    let stream = client
+        .post("/v1/chat/completions", &streamed(chat("m")))
+        .expect(200);
     let pieces = events(&stream);
-    let joined: String = pieces.iter().filter_map(|event| event["choices"][0]["delta"]["content"].as_str()).collect();
+    let joined: String = pieces
+        .iter()
+        .filter_map(|event| event["choices"][0]["delta"]["content"].as_str())
+        .collect();
     assert_eq!(joined, text);
     assert!(stream.text().ends_with("data: [DONE]\n\n"));
 
     let response = json!({"model": "m", "input": "Say hello to Weir."});
     let whole = client.post("/v1/responses", &response).expect(200).json();
-    assert_eq!((whole["object"].as_str(), whole["status"].as_str()), (Some("response"), Some("completed")));
-    let stream = client.post("/v1/responses", &streamed(response)).expect(200);
-    assert_eq!(events(&stream).last().unwrap()["type"], "response.completed");
+    assert_eq!(
+        (whole["object"].as_str(), whole["status"].as_str()),
+        (Some("response"), Some("completed"))
+    );
+    let stream = client
+        .post("/v1/responses", &streamed(response))
+        .expect(200);
+    assert_eq!(
+        events(&stream).last().unwrap()["type"],
+        "response.completed"
+    );
 
     let completion = json!({"model": "m", "prompt": "Say hello to Weir."});
-    let whole = client.post("/v1/completions", &completion).expect(200).json();
+    let whole = client
+        .post("/v1/completions", &completion)
+        .expect(200)
+        .json();
     assert!(whole["choices"][0]["text"].is_string(), "{whole}");
     assert!(events(&client.post("/v1/completions", &streamed(completion))).len() > 1);
 
@@ -62,14 +95,32 @@ fn openai_through_the_built_in_provider() {
 #[test]
 fn anthropic_through_the_built_in_provider() {
     let gateway = Gateway::start(FAKE);
-    let client = gateway.client("").header("x-api-key", KEY).header("anthropic-version", "2023-06-01");
+    let client = gateway
+        .client("")
+        .header("x-api-key", KEY)
+        .header("anthropic-version", "2023-06-01");
     let whole = client.post("/v1/messages", &chat("m")).expect(200);
     assert_eq!(whole.json()["type"], "message");
-    assert_eq!(whole.header("request-id"), whole.id(), "where Anthropic's SDKs look for it");
-    let stream = client.post("/v1/messages", &streamed(chat("m"))).expect(200);
-    let types: Vec<Value> = events(&stream).iter().map(|event| event["type"].clone()).collect();
-    assert_eq!((types.first(), types.last()), (Some(&json!("message_start")), Some(&json!("message_stop"))));
-    let counted = client.post("/v1/messages/count_tokens", &chat("m")).expect(200).json();
+    assert_eq!(
+        whole.header("request-id"),
+        whole.id(),
+        "where Anthropic's SDKs look for it"
+    );
+    let stream = client
+        .post("/v1/messages", &streamed(chat("m")))
+        .expect(200);
+    let types: Vec<Value> = events(&stream)
+        .iter()
+        .map(|event| event["type"].clone())
+        .collect();
+    assert_eq!(
+        (types.first(), types.last()),
+        (Some(&json!("message_start")), Some(&json!("message_stop")))
+    );
+    let counted = client
+        .post("/v1/messages/count_tokens", &chat("m"))
+        .expect(200)
+        .json();
     assert_eq!(counted["input_tokens"], 4);
     assert!(client.get("/v1/models").expect(200).json()["data"][0]["type"] == "model");
 }
@@ -78,14 +129,32 @@ fn anthropic_through_the_built_in_provider() {
 fn gemini_through_the_built_in_provider() {
     let gateway = Gateway::start(FAKE);
     let client = gateway.client("").header("x-goog-api-key", KEY);
-    let whole = client.post("/v1beta/models/m:generateContent", &contents()).expect(200).json();
-    assert!(whole["candidates"][0]["content"]["parts"][0]["text"].is_string(), "{whole}");
-    let stream = client.post("/v1beta/models/m:streamGenerateContent?alt=sse", &contents()).expect(200);
+    let whole = client
+        .post("/v1beta/models/m:generateContent", &contents())
+        .expect(200)
+        .json();
+    assert!(
+        whole["candidates"][0]["content"]["parts"][0]["text"].is_string(),
+        "{whole}"
+    );
+    let stream = client
+        .post(
+            "/v1beta/models/m:streamGenerateContent?alt=sse",
+            &contents(),
+        )
+        .expect(200);
     assert!(events(&stream).last().unwrap()["usageMetadata"]["totalTokenCount"].is_u64());
-    let array = client.post("/v1beta/models/m:streamGenerateContent", &contents()).expect(200).json();
+    let array = client
+        .post("/v1beta/models/m:streamGenerateContent", &contents())
+        .expect(200)
+        .json();
     assert!(array.as_array().unwrap().len() > 1);
     let in_query = format!("/v1beta/models/m:countTokens?key={KEY}");
-    let counted = gateway.client("").post(&in_query, &contents()).expect(200).json();
+    let counted = gateway
+        .client("")
+        .post(&in_query, &contents())
+        .expect(200)
+        .json();
     assert_eq!(counted["totalTokens"], 4);
     assert!(client.get("/v1beta/models").expect(200).json()["models"].is_array());
 }
@@ -94,21 +163,48 @@ fn gemini_through_the_built_in_provider() {
 #[test]
 fn what_the_built_in_provider_counts_is_in_the_ledger() {
     let gateway = Gateway::start(FAKE);
-    let client = gateway.acme().header("x-fake-input-tokens", "11").header("x-fake-output-tokens", "22");
+    let client = gateway
+        .acme()
+        .header("x-fake-input-tokens", "11")
+        .header("x-fake-output-tokens", "22");
     let paths = [
         ("/v1/chat/completions", chat("m"), "openai.chat"),
-        ("/v1/chat/completions", streamed(chat("m")), "openai.chat"),
-        ("/v1/responses", json!({"model": "m", "input": "Hi"}), "openai.responses"),
+        (
+            "/v1/chat/completions",
+            with_usage(streamed(chat("m"))),
+            "openai.chat",
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "m", "input": "Hi"}),
+            "openai.responses",
+        ),
         ("/v1/messages", streamed(chat("m")), "anthropic.messages"),
-        ("/v1beta/models/m:streamGenerateContent", contents(), "gemini.generate"),
+        (
+            "/v1beta/models/m:streamGenerateContent",
+            contents(),
+            "gemini.generate",
+        ),
     ];
     for (path, body, dialect) in paths {
         let id = client.post(path, &body).expect(200).id();
         let call = gateway.call(&id);
         let usage = &call["usage"];
-        assert_eq!((&usage["input_tokens"], &usage["output_tokens"]), (&json!(11), &json!(22)), "{path}: {call}");
-        assert_eq!((call["dialect"].as_str(), call["model"].as_str()), (Some(dialect), Some("m")), "{call}");
-        assert_eq!((call["ended"].as_str(), call["tenant"].as_str()), (Some("complete"), Some("acme")), "{call}");
+        assert_eq!(
+            (&usage["input_tokens"], &usage["output_tokens"]),
+            (&json!(11), &json!(22)),
+            "{path}: {call}"
+        );
+        assert_eq!(
+            (call["dialect"].as_str(), call["model"].as_str()),
+            (Some(dialect), Some("m")),
+            "{call}"
+        );
+        assert_eq!(
+            (call["ended"].as_str(), call["tenant"].as_str()),
+            (Some("complete"), Some("acme")),
+            "{call}"
+        );
     }
 }
 
@@ -117,19 +213,44 @@ fn what_the_built_in_provider_counts_is_in_the_ledger() {
 fn assert_refused(reply: &Reply, family: &str, status: u16, code: &str) {
     let (body, id) = (reply.json(), reply.id());
     let shown = format!("{family}: {body}");
-    assert_eq!((reply.status, reply.code().as_str()), (status, code), "{shown}");
-    assert!(reply.header("content-type").starts_with("application/json"), "{shown}");
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (status, code),
+        "{shown}"
+    );
+    assert!(
+        reply.header("content-type").starts_with("application/json"),
+        "{shown}"
+    );
     let error = &body["error"];
-    assert!(error["message"].as_str().is_some_and(|message| message.contains(' ')), "no sentence: {shown}");
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|message| message.contains(' ')),
+        "no sentence: {shown}"
+    );
     match family {
-        "openai" => assert!(error["type"].is_string() && error["request_id"] == id.as_str(), "{shown}"),
+        "openai" => assert!(
+            error["type"].is_string() && error["request_id"] == id.as_str(),
+            "{shown}"
+        ),
         "anthropic" => {
-            assert!(body["type"] == "error" && error["type"].is_string(), "{shown}");
+            assert!(
+                body["type"] == "error" && error["type"].is_string(),
+                "{shown}"
+            );
             assert_eq!(body["request_id"], id.as_str(), "{shown}");
         }
         _ => {
-            assert!(error["code"] == status && error["status"].is_string(), "{shown}");
-            assert_eq!(error["details"][0]["metadata"]["request_id"], id.as_str(), "{shown}");
+            assert!(
+                error["code"] == status && error["status"].is_string(),
+                "{shown}"
+            );
+            assert_eq!(
+                error["details"][0]["metadata"]["request_id"],
+                id.as_str(),
+                "{shown}"
+            );
         }
     }
 }
@@ -139,7 +260,11 @@ fn endpoints(model: &str) -> [(&'static str, String, Value); 3] {
     [
         ("openai", "/v1/chat/completions".to_owned(), chat(model)),
         ("anthropic", "/v1/messages".to_owned(), chat(model)),
-        ("gemini", format!("/v1beta/models/{model}:generateContent"), contents()),
+        (
+            "gemini",
+            format!("/v1beta/models/{model}:generateContent"),
+            contents(),
+        ),
     ]
 }
 
@@ -173,32 +298,81 @@ fn every_refusal_has_its_status_and_code_in_the_callers_dialect() {
         client.post(&path, &body).expect(200);
         let stranger = gateway.client("sk-not-known").post(&path, &body);
         assert_refused(&stranger, family, 401, "key_unknown");
-        assert_refused(&gateway.client("").post(&path, &body), family, 401, "key_missing");
-        assert_refused(&client.send("POST", &path, "{\"model\": "), family, 400, "body_not_json");
-        assert_refused(&client.send("POST", &path, "[]"), family, 400, "body_not_json");
-        let large = client.send("POST", &path, format!("{{\"model\": \"good\", \"x\": \"{}\"}}", "y".repeat(5000)));
+        assert_refused(
+            &gateway.client("").post(&path, &body),
+            family,
+            401,
+            "key_missing",
+        );
+        assert_refused(
+            &client.send("POST", &path, "{\"model\": "),
+            family,
+            400,
+            "body_not_json",
+        );
+        assert_refused(
+            &client.send("POST", &path, "[]"),
+            family,
+            400,
+            "body_not_json",
+        );
+        let large = client.send(
+            "POST",
+            &path,
+            format!("{{\"model\": \"good\", \"x\": \"{}\"}}", "y".repeat(5000)),
+        );
         assert_refused(&large, family, 413, "body_too_large");
     }
-    for (family, path) in [("openai", "/v1/chat/completions"), ("anthropic", "/v1/messages")] {
-        assert_refused(&client.post(path, &json!({"messages": []})), family, 400, "model_missing");
+    for (family, path) in [
+        ("openai", "/v1/chat/completions"),
+        ("anthropic", "/v1/messages"),
+    ] {
+        assert_refused(
+            &client.post(path, &json!({"messages": []})),
+            family,
+            400,
+            "model_missing",
+        );
     }
-    for path in ["/", "/v2/chat/completions", "/v1/../admin", "/v1//chat/completions"] {
-        assert_refused(&client.post(path, &chat("good")), "openai", 404, "unknown_path");
+    for path in [
+        "/",
+        "/v2/chat/completions",
+        "/v1/../admin",
+        "/v1//chat/completions",
+    ] {
+        assert_refused(
+            &client.post(path, &chat("good")),
+            "openai",
+            404,
+            "unknown_path",
+        );
     }
-    let refusals = [("absent", 404, "model_not_found"), ("forbidden", 403, "model_not_allowed")];
+    let refusals = [
+        ("absent", 404, "model_not_found"),
+        ("forbidden", 403, "model_not_allowed"),
+    ];
     for (model, status, code) in refusals {
         for (family, path, body) in endpoints(model) {
             let reply = client.post(&path, &body);
             assert_refused(&reply, family, status, code);
             let call = gateway.call(&reply.id());
-            assert_eq!((call["status"].as_u64(), call["denied"].as_str()), (Some(u64::from(status)), Some(code)));
+            assert_eq!(
+                (call["status"].as_u64(), call["denied"].as_str()),
+                (Some(u64::from(status)), Some(code))
+            );
         }
     }
     client.chat("limited").expect(200);
     for (family, path, body) in endpoints("limited") {
         let reply = client.post(&path, &body);
         assert_refused(&reply, family, 429, "rate_limit_exceeded");
-        assert!(reply.header("retry-after").parse::<u64>().is_ok_and(|after| after > 0), "{reply:?}");
+        assert!(
+            reply
+                .header("retry-after")
+                .parse::<u64>()
+                .is_ok_and(|after| after > 0),
+            "{reply:?}"
+        );
     }
 }
 
@@ -217,7 +391,42 @@ fn a_providers_errors_come_in_its_own_words() {
 fn any_other_path_of_a_provider_is_passed_on() {
     let gateway = Gateway::start(FAKE);
     let client = gateway.acme();
-    let echo = client.send("POST", "/v1/vector_stores", r#"{"name": "x"}"#).expect(200).json();
+    let echo = client
+        .send("POST", "/v1/vector_stores", r#"{"name": "x"}"#)
+        .expect(200)
+        .json();
     assert_eq!(echo["path"], "/v1/vector_stores");
     client.send("DELETE", "/v1/files/file-1", "").expect(200);
+}
+
+#[test]
+fn http_2_is_spoken_on_both_sides() {
+    let provider = Provider::start();
+    let gateway =
+        Gateway::start(&provider.channel("openai", "main", "http2 = \"prior-knowledge\""));
+    let client = gateway.acme().over_http2();
+    let replies = parallel(20, |number| {
+        if number % 2 == 0 {
+            client.chat("m")
+        } else {
+            client.chat_stream("m").rest()
+        }
+    });
+    for (number, reply) in replies.into_iter().enumerate() {
+        let reply = reply.expect(200);
+        assert_eq!(reply.broken, None);
+        assert!(
+            number % 2 == 0 || reply.text().ends_with("data: [DONE]\n\n"),
+            "{}",
+            reply.text()
+        );
+    }
+    assert!(
+        provider
+            .seen()
+            .iter()
+            .all(|seen| seen.version == "HTTP/2.0")
+    );
+    // A caller of HTTP/1.1 does not notice what is spoken behind.
+    gateway.acme().chat("m").expect(200);
 }

@@ -16,8 +16,14 @@ impl Tmpfs {
     fn mount(at: &Path) -> Option<Tmpfs> {
         fs::create_dir_all(at).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(at).stderr(Stdio::null());
-        mount.status().is_ok_and(|status| status.success()).then(|| Tmpfs(at.to_owned()))
+        mount
+            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+            .arg(at)
+            .stderr(Stdio::null());
+        mount
+            .status()
+            .is_ok_and(|status| status.success())
+            .then(|| Tmpfs(at.to_owned()))
     }
 }
 
@@ -39,7 +45,10 @@ fn a_full_disk_refuses_calls_and_recovers() {
     let setup = Setup::new(&format!("[ledger]\nflush_ms = 50\n{FAKE}"));
     let data = setup.folder().join("data");
     let Some(_mounted) = Tmpfs::mount(&data) else {
-        return skip("WEIR_DISK", "a small disk cannot be mounted here: this test needs to be root, with CAP_SYS_ADMIN");
+        return skip(
+            "WEIR_DISK",
+            "a small disk cannot be mounted here: this test needs to be root, with CAP_SYS_ADMIN",
+        );
     };
     let gateway = setup.start();
     gateway.acme().chat("m").expect(200);
@@ -50,8 +59,16 @@ fn a_full_disk_refuses_calls_and_recovers() {
         let reply = gateway.acme().chat("m");
         (reply.status != 200).then_some(reply)
     });
-    assert_eq!((refused.status, refused.code().as_str()), (503, "ledger_unavailable"), "{}", refused.text());
-    assert!(refused.header("retry-after").parse::<u64>().is_ok(), "{refused:?}");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "ledger_unavailable"),
+        "{}",
+        refused.text()
+    );
+    assert!(
+        refused.header("retry-after").parse::<u64>().is_ok(),
+        "{refused:?}"
+    );
     assert_eq!(gateway.acme().get("/readyz").status, 503);
     gateway.acme().get("/healthz").expect(200);
     fs::remove_file(ballast).unwrap();
@@ -60,5 +77,7 @@ fn a_full_disk_refuses_calls_and_recovers() {
         (reply.status == 200).then(|| reply.id())
     });
     gateway.call(&id);
-    eventually("it is ready", || (gateway.acme().get("/readyz").status == 200).then_some(()));
+    eventually("it is ready", || {
+        (gateway.acme().get("/readyz").status == 200).then_some(())
+    });
 }

@@ -28,12 +28,30 @@ fn a_dead_key_is_disabled_with_the_reason_and_stays_so() {
         gateway.acme().chat("m").expect(200);
     }
     assert_eq!(asked_with(&provider, "dead"), 1);
-    let keys = gateway.admin().get("/admin/v1/channels/main/keys").expect(200).json();
-    let states: Vec<&Value> = keys["data"].as_array().unwrap().iter().map(|key| &key["state"]).collect();
+    let keys = gateway
+        .admin()
+        .get("/admin/v1/channels/main/keys")
+        .expect(200)
+        .json();
+    let states: Vec<&Value> = keys["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["state"])
+        .collect();
     assert_eq!(states[0]["is"], "disabled", "{keys}");
-    assert!(states[0]["reason"].as_str().unwrap().contains("invalid_api_key"), "{keys}");
+    assert!(
+        states[0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("invalid_api_key"),
+        "{keys}"
+    );
     assert_eq!(states[1]["is"], "usable", "{keys}");
-    assert!(!keys.to_string().contains("\"dead\""), "the secret is shown: {keys}");
+    assert!(
+        !keys.to_string().contains("\"dead\""),
+        "the secret is shown: {keys}"
+    );
 
     // The record is written behind the call's back; it is soon there.
     std::thread::sleep(Duration::from_millis(500));
@@ -41,7 +59,11 @@ fn a_dead_key_is_disabled_with_the_reason_and_stays_so() {
     for _ in 0..4 {
         gateway.acme().chat("m").expect(200);
     }
-    assert_eq!(asked_with(&provider, "dead"), 1, "a restart forgot that the key is dead");
+    assert_eq!(
+        asked_with(&provider, "dead"),
+        1,
+        "a restart forgot that the key is dead"
+    );
 }
 
 #[test]
@@ -54,7 +76,11 @@ fn an_administrator_can_bring_a_dead_key_back() {
     let keys = gateway.admin().get("/admin/v1/channels/main/keys").json();
     let dead = keys["data"][0]["id"].as_str().unwrap();
     let path = format!("/admin/v1/channels/main/keys/{dead}");
-    let enabled = gateway.admin().send("PATCH", &path, r#"{"enabled": true}"#).expect(200).json();
+    let enabled = gateway
+        .admin()
+        .send("PATCH", &path, r#"{"enabled": true}"#)
+        .expect(200)
+        .json();
     assert_eq!(enabled["state"]["is"], "usable");
     for _ in 0..4 {
         gateway.acme().chat("m").expect(200);
@@ -94,7 +120,10 @@ fn a_429_without_another_key_reaches_the_caller_and_the_next_call_no_provider() 
     let provider = Provider::always(refusal.clone());
     let gateway = Gateway::start(&provider.channel("openai", "main", ""));
     let first = gateway.acme().chat("m").expect(429);
-    assert_eq!((first.body.clone(), first.header("retry-after")), (refusal.body().clone(), "60"));
+    assert_eq!(
+        (first.body.clone(), first.header("retry-after")),
+        (refusal.body().clone(), "60")
+    );
     let second = gateway.acme().chat("m").expect(503);
     assert_eq!(second.code(), "no_usable_key");
     let after: u64 = second.header("retry-after").parse().unwrap();
@@ -105,7 +134,10 @@ fn a_429_without_another_key_reaches_the_caller_and_the_next_call_no_provider() 
 #[test]
 fn a_429_without_a_time_rests_ever_longer() {
     let provider = Provider::always(Answer::error(429, "rate_limit_exceeded"));
-    let settings = format!("[cooldown]\nfirst_ms = 400\n{}", provider.channel("openai", "main", ""));
+    let settings = format!(
+        "[cooldown]\nfirst_ms = 400\n{}",
+        provider.channel("openai", "main", "")
+    );
     let gateway = Gateway::start(&settings);
     let ask_after = |ms| {
         std::thread::sleep(Duration::from_millis(ms));
@@ -137,14 +169,20 @@ fn the_second_answers(first: &str, failure_status: Option<u16>) {
     assert_eq!(attempts.len(), 2, "{call}");
     assert_eq!(attempts[0]["status"], json!(failure_status), "{call}");
     assert!(attempts[0]["failure"].is_string(), "{call}");
-    assert_eq!((call["channel"].as_str(), call["status"].as_u64()), (Some("second"), Some(200)));
+    assert_eq!(
+        (call["channel"].as_str(), call["status"].as_u64()),
+        (Some("second"), Some(200))
+    );
 }
 
 #[test]
 fn server_errors_go_to_the_next_channel() {
     for status in [500, 502, 503, 529] {
         let first = Provider::always(Answer::error(status, "oops"));
-        the_second_answers(&first.channel("openai", "first", "priority = 10"), Some(status));
+        the_second_answers(
+            &first.channel("openai", "first", "priority = 10"),
+            Some(status),
+        );
         assert_eq!(first.count(), 1);
     }
 }
@@ -161,21 +199,38 @@ fn what_cannot_be_reached_goes_to_the_next_channel() {
 
 #[test]
 fn the_last_providers_error_reaches_the_caller_unchanged() {
-    let (first, last) = (Answer::error(500, "first"), Answer::error(503, "last").header("x-of-provider", "1"));
+    let (first, last) = (
+        Answer::error(500, "first"),
+        Answer::error(503, "last").header("x-of-provider", "1"),
+    );
     let (first, second) = (Provider::always(first), Provider::always(last.clone()));
-    let settings = first.channel("openai", "first", "priority = 10") + &second.channel("openai", "second", "");
+    let settings =
+        first.channel("openai", "first", "priority = 10") + &second.channel("openai", "second", "");
     let gateway = Gateway::start(&settings);
     let reply = gateway.acme().chat("m").expect(503);
-    assert_eq!((&reply.body, reply.header("x-of-provider")), (last.body(), "1"));
-    assert_eq!(gateway.call(&reply.id())["attempts"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&reply.body, reply.header("x-of-provider")),
+        (last.body(), "1")
+    );
+    assert_eq!(
+        gateway.call(&reply.id())["attempts"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[test]
 fn nowhere_to_go_is_a_502_of_its_own() {
     let gateway = Gateway::start(&Provider::nowhere("anthropic", "only", ""));
-    let body = json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]});
+    let body =
+        json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]});
     let reply = gateway.acme().post("/v1/messages", &body).expect(502);
-    assert_eq!((reply.json()["type"].as_str(), reply.code().as_str()), (Some("error"), "provider_unreachable"));
+    assert_eq!(
+        (reply.json()["type"].as_str(), reply.code().as_str()),
+        (Some("error"), "provider_unreachable")
+    );
     assert_eq!(gateway.call(&reply.id())["ended"], "failed");
 }
 
@@ -186,20 +241,41 @@ fn nothing_is_tried_again_after_the_first_byte() {
     let (second, gateway) = with_a_second(&first.channel("openai", "first", "priority = 10"));
     let reply = gateway.acme().chat_stream("m").rest();
     assert_eq!((first.count(), second.count()), (1, 0));
-    assert!(reply.broken.is_some(), "a cut stream ended as if it were whole: {}", reply.text());
+    assert!(
+        reply.broken.is_some(),
+        "a cut stream ended as if it were whole: {}",
+        reply.text()
+    );
     let sent = &reply.body[..400];
     assert_eq!(sent, &events.body()[..400]);
     let call = gateway.call(&reply.id());
-    assert_eq!((call["ended"].as_str(), call["attempts"].as_array().unwrap().len()), (Some("upstream_broke"), 1));
+    assert_eq!(
+        (
+            call["ended"].as_str(),
+            call["attempts"].as_array().unwrap().len()
+        ),
+        (Some("upstream_broke"), 1)
+    );
 }
 
 #[test]
 fn a_whole_reply_that_is_cut_is_not_passed_off_as_whole() {
-    let first = Provider::always(Answer::chat("A long answer.").chunks(50).ending(End::Cut(100)));
+    let first = Provider::always(
+        Answer::chat("A long answer.")
+            .chunks(50)
+            .ending(End::Cut(100)),
+    );
     let (second, gateway) = with_a_second(&first.channel("openai", "first", "priority = 10"));
-    match gateway.acme().try_send("POST", "/v1/chat/completions", r#"{"model": "m", "messages": []}"#) {
+    match gateway.acme().try_send(
+        "POST",
+        "/v1/chat/completions",
+        r#"{"model": "m", "messages": []}"#,
+    ) {
         // Before its first byte went out, it may be tried again or refused.
-        Ok(reply) => assert!(reply.broken.is_some() || reply.status == 502 || second.count() == 1, "{reply:?}"),
+        Ok(reply) => assert!(
+            reply.broken.is_some() || reply.status == 502 || second.count() == 1,
+            "{reply:?}"
+        ),
         Err(error) => assert!(!error.is_empty()),
     }
 }
@@ -209,8 +285,18 @@ fn streams() -> [(&'static str, Value, &'static str, &'static str); 4] {
     let messages = json!([{"role": "user", "content": "Hi"}]);
     let chat = json!({"model": "m", "stream": true, "max_tokens": 9, "messages": messages});
     [
-        ("/v1/chat/completions", chat.clone(), "openai", "data: {\"error\":"),
-        ("/v1/responses", json!({"model": "m", "stream": true, "input": "Hi"}), "openai", "event: error\ndata: {"),
+        (
+            "/v1/chat/completions",
+            chat.clone(),
+            "openai",
+            "data: {\"error\":",
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "m", "stream": true, "input": "Hi"}),
+            "openai",
+            "event: error\ndata: {",
+        ),
         ("/v1/messages", chat, "anthropic", "event: error\ndata: {"),
         (
             "/v1beta/models/m:streamGenerateContent?alt=sse",
@@ -229,10 +315,15 @@ fn a_cut_stream_ends_with_the_error_event_of_its_dialect() {
         let gateway = Gateway::start(&provider.channel(dialect, "main", ""));
         let reply = gateway.acme().open(path, &body).rest();
         let text = reply.text();
-        let rest = text.strip_prefix(started).unwrap_or_else(|| panic!("{path}: {text}"));
+        let rest = text
+            .strip_prefix(started)
+            .unwrap_or_else(|| panic!("{path}: {text}"));
         assert!(rest.trim_start().starts_with(error), "{path}: {rest}");
         assert!(rest.contains("provider_broken"), "{path}: {rest}");
-        assert!(reply.broken.is_some(), "{path}: the transfer ended as if it were whole");
+        assert!(
+            reply.broken.is_some(),
+            "{path}: the transfer ended as if it were whole"
+        );
     }
 }
 
@@ -242,8 +333,19 @@ fn the_provider_gets_its_own_key_and_never_the_callers() {
         let provider = Provider::always(Answer::events("data: {}\n\n"));
         let gateway = Gateway::start(&provider.channel(dialect, "main", ""));
         for header in ["x-api-key", "x-goog-api-key", "authorization"] {
-            let client = gateway.client("").header(header, &if header == "authorization" { format!("Bearer {KEY}") } else { KEY.to_owned() });
-            assert_eq!(client.open(path, &body).rest().status, 200, "{path} with {header}");
+            let client = gateway.client("").header(
+                header,
+                &if header == "authorization" {
+                    format!("Bearer {KEY}")
+                } else {
+                    KEY.to_owned()
+                },
+            );
+            assert_eq!(
+                client.open(path, &body).rest().status,
+                200,
+                "{path} with {header}"
+            );
         }
         assert_eq!(provider.keys(), ["pk-main"; 3]);
         let seen = format!("{:?}", provider.seen());
@@ -261,10 +363,22 @@ fn calls_take_turns_with_keys_and_find_their_models_channel() {
     }
     for key in ["k1", "k2", "k3"] {
         // Each worker has turns of its own.
-        assert!((2..=4).contains(&asked_with(&provider, key)), "{:?}", provider.keys());
+        assert!(
+            (2..=4).contains(&asked_with(&provider, key)),
+            "{:?}",
+            provider.keys()
+        );
     }
-    assert!(provider.seen().iter().all(|seen| seen.json()["model"] == "a-1"));
-    assert_eq!(gateway.acme().chat("b").expect(404).code(), "model_not_found");
+    assert!(
+        provider
+            .seen()
+            .iter()
+            .all(|seen| seen.json()["model"] == "a-1")
+    );
+    assert_eq!(
+        gateway.acme().chat("b").expect(404).code(),
+        "model_not_found"
+    );
     assert_eq!(provider.count(), 9);
 }
 
@@ -278,5 +392,7 @@ fn a_caller_who_hangs_up_ends_the_providers_work() {
     drop(stream);
     let call = gateway.call(&id);
     assert_eq!(call["ended"], "client_closed", "{call}");
-    eventually("the gateway serves on", || (gateway.acme().get("/healthz").status == 200).then_some(()));
+    eventually("the gateway serves on", || {
+        (gateway.acme().get("/healthz").status == 200).then_some(())
+    });
 }

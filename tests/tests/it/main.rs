@@ -28,5 +28,8 @@ fn skip(variable: &str, reason: &str) {
     let is_set = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
     let required = is_set("CI", "true") || is_set(variable, "require");
     assert!(!required, "{reason}");
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason} ({variable}=require makes this a failure)");
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED: {reason} ({variable}=require makes this a failure)"
+    );
 }

@@ -29,9 +29,11 @@ const MODULES: &[(&str, &[&str])] = &[
             "pipeline",
         ],
     ),
+    ("services", &["config", "identify", "telemetry"]),
     (
         "reload",
         &[
+            "services",
             "config",
             "telemetry",
             "identify",

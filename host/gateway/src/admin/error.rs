@@ -89,11 +89,6 @@ impl ApiError {
             other => other.into(),
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn code(&self) -> &str {
-        &self.code
-    }
 }
 
 impl From<StoreError> for ApiError {

@@ -38,8 +38,8 @@ settings! {
         /// Folder that is watched for policies: a `.wasm` file that appears there is a policy version.
         /// It need not exist. Empty: no folder is watched.
         policies_dir: PathBuf = PathBuf::from("./policies.d");
-        /// Proxies whose `forwarded` and `x-forwarded-for` headers are believed. From all other
-        /// addresses these headers say nothing about the caller.
+        /// Proxies whose `x-forwarded-for` header is believed. From all other addresses it says nothing
+        /// about the caller.
         trusted_proxies: Vec<IpNet>;
         /// Threads that serve calls. 0: one for each core.
         workers: usize = 0, within 0..=1_024;

@@ -100,7 +100,10 @@ impl KeyState {
 
 /// The states of all keys that were ever configured since the start, by channel and fingerprint.
 #[derive(Debug, Default)]
-pub struct KeyRegistry(Mutex<HashMap<(String, [u8; 32]), Arc<KeyState>>>);
+pub struct KeyRegistry(Mutex<HashMap<KeyPlace, Arc<KeyState>>>);
+
+/// A channel's name and a key's fingerprint.
+type KeyPlace = (String, [u8; 32]);
 
 impl KeyRegistry {
     /// The state of the key with this fingerprint in this channel; made when first asked for.

@@ -41,12 +41,13 @@ pub struct Reply {
 }
 
 /// Where the body of a reply comes from.
+#[expect(clippy::large_enum_variant, reason = "one lives for each call, and nearly all are the large one")]
 pub enum Source {
     /// A provider, piece by piece. `hides_usage`: the event that holds only the usage was asked for
     /// by Weir and is not for the caller.
     Upstream { body: UpstreamBody, hides_usage: bool },
-    /// The built-in provider, piece by piece.
-    Fake(Box<send::FakeBody>),
+    /// The built-in provider, piece by piece; the same goes for it.
+    Fake { body: Box<send::FakeBody>, hides_usage: bool },
     /// It is here already.
     Whole(Bytes),
 }
@@ -54,6 +55,7 @@ pub enum Source {
 pub use send::FakeBody;
 
 /// Why the last try brought nothing, to say the right thing when none is left.
+#[expect(clippy::large_enum_variant, reason = "one lives for each call that fails")]
 enum LastFailure {
     /// A provider answered, with an error.
     Answered(Reply),

@@ -182,31 +182,14 @@ fn known(snapshot: &Snapshot, secret: Option<Secret>, now_ms: u64) -> Result<Arc
 
 /// Reads a body up to `max_bytes`. One that came in a single piece, as nearly all do, is not
 /// copied and no timer is made for it.
-async fn read(mut body: Incoming, max_bytes: usize, timeout_ms: u64) -> Result<Bytes, Fault> {
+async fn read(mut body: Incoming, max_bytes: usize, pause_max_ms: u64) -> Result<Bytes, Fault> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > max_bytes {
         return Err(too_large(max_bytes));
     }
-    let mut reading = pin!(gather(&mut body, max_bytes));
-    if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
-        return read;
-    }
-    within(timeout_ms, reading).await
-}
-
-async fn within<T>(timeout_ms: u64, reading: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    tokio::time::timeout(Duration::from_millis(timeout_ms), reading).await.unwrap_or_else(|_| {
-        let message = format!("The request body did not arrive within {timeout_ms} ms; send it faster, or in a smaller request.");
-        Err(Fault::new(Blame::Client, 408, "body_timeout", message))
-    })
-}
-
-async fn gather(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Fault> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Fault::new(Blame::Client, 400, "body_broken", "The request body was cut off; send the request again."))?;
-        let Ok(data) = frame.into_data() else { continue };
+    while let Some(data) = next_piece(&mut body, pause_max_ms).await? {
         if first.len() + rest.len() + data.len() > max_bytes {
             return Err(too_large(max_bytes));
         }
@@ -221,6 +204,32 @@ async fn gather(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Fault> {
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// The next piece of a body; waits `pause_max_ms` at most.
+async fn next_piece(body: &mut Incoming, pause_max_ms: u64) -> Result<Option<Bytes>, Fault> {
+    loop {
+        let frame = {
+            let mut coming = pin!(body.frame());
+            match poll_fn(|cx| Poll::Ready(coming.as_mut().poll(cx))).await {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    let pause = Duration::from_millis(pause_max_ms);
+                    tokio::time::timeout(pause, coming).await.map_err(|_| too_slow(pause_max_ms))?
+                }
+            }
+        };
+        let Some(frame) = frame else { return Ok(None) };
+        let frame = frame.map_err(|_| Fault::new(Blame::Client, 400, "body_broken", "The request body was cut off; send the request again."))?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+}
+
+fn too_slow(pause_max_ms: u64) -> Fault {
+    let message = format!("Nothing more of the request body came for {pause_max_ms} ms; send the request again.");
+    Fault::new(Blame::Client, 408, "body_timeout", message)
 }
 
 fn too_large(max_bytes: usize) -> Fault {

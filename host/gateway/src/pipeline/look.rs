@@ -92,7 +92,7 @@ impl Pieces {
     fn of(source: Source) -> Self {
         match source {
             Source::Upstream { body, .. } => Pieces::Upstream(Box::new(body)),
-            Source::Fake(body) => Pieces::Fake(body),
+            Source::Fake { body, .. } => Pieces::Fake(body),
             Source::Whole(bytes) => Pieces::Whole(Some(bytes)),
         }
     }
@@ -148,7 +148,7 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
 /// Sends a stream that policies look into.
 pub fn events(mut open: Open, reply: Reply, lookers: Vec<Looker>) -> Response<ReplyBody> {
     let (family, id) = (open.call.dialect.family(), open.call.id_header.clone());
-    let hides_usage = matches!(reply.source, Source::Upstream { hides_usage: true, .. });
+    let hides_usage = matches!(reply.source, Source::Upstream { hides_usage: true, .. } | Source::Fake { hides_usage: true, .. });
     let pieces = match Pieces::of(reply.source) {
         Pieces::Upstream(body) => {
             open.upstream = Some(*body);

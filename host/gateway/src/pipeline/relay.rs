@@ -70,7 +70,10 @@ fn as_it_is(mut open: Open, reply: Reply, streams: bool) -> Response<ReplyBody> 
             let left = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
             (None, hider, left, headers)
         }
-        Source::Fake(body) => (Some(body), None, None, target::reply_headers(headers, false)),
+        Source::Fake { body, hides_usage } => {
+            let hider = (hides_usage && streams).then(UsageHider::default);
+            (Some(body), hider, None, target::reply_headers(headers, false))
+        }
     };
     let relay = Relay { reading: Reading::new(open, streams), streams, fake, hider, left, tail: Tail::None };
     response(status, headers, family, &id, ReplyBody::relay(relay))

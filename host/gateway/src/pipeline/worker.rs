@@ -48,8 +48,11 @@ pub struct Shared {
 /// Channels by what is asked for, for one snapshot.
 struct Remembered {
     generation: u64,
-    channels: HashMap<(Family, Box<str>), Rc<[Arc<Channel>]>, ahash::RandomState>,
+    channels: HashMap<(Family, Box<str>), Serving, ahash::RandomState>,
 }
+
+/// The channels that serve one model.
+type Serving = Rc<[Arc<Channel>]>;
 
 /// One worker: a thread with its own connections and its own policy instances.
 pub struct Worker {
@@ -93,7 +96,7 @@ impl Worker {
     }
 
     /// The channels of `snapshot` that serve `model` to callers of `family`.
-    pub fn channels(&self, snapshot: &Snapshot, family: Family, model: &str) -> Rc<[Arc<Channel>]> {
+    pub fn channels(&self, snapshot: &Snapshot, family: Family, model: &str) -> Serving {
         let mut remembered = self.remembered.borrow_mut();
         let stale = remembered.generation != snapshot.generation;
         if stale || remembered.channels.len() >= REMEMBERED_MODELS_MAX {

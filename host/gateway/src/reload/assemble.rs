@@ -36,12 +36,19 @@ pub(super) struct Ingredients<'a> {
 }
 
 /// A snapshot, and a sentence for everything that was left out of it.
-pub(super) fn snapshot(from: &Ingredients<'_>, health: &mut HealthRegistry) -> (Snapshot, Vec<String>) {
+pub(super) fn snapshot(
+    from: &Ingredients<'_>,
+    health: &mut HealthRegistry,
+) -> (Snapshot, Vec<String>) {
     let mut warnings = Vec::new();
     let tenants = tenants::all(from, &mut warnings);
     let keys = tenants::keys(from, &tenants, &mut warnings);
     let channels = channels::all(from, health, &mut warnings);
-    let all: Vec<_> = from.bindings.iter().map(|(_, binding)| Arc::clone(binding)).collect();
+    let all: Vec<_> = from
+        .bindings
+        .iter()
+        .map(|(_, binding)| Arc::clone(binding))
+        .collect();
     let snapshot = Snapshot {
         generation: from.generation,
         config: Arc::clone(from.config),
@@ -63,7 +70,10 @@ fn chains<'t>(
     let mut shared: HashMap<Vec<bool>, Arc<Chain>> = HashMap::new();
     let mut chains = HashMap::new();
     for tenant in tenants {
-        let seen: Vec<bool> = bindings.iter().map(|(tenants, _)| tenants.is_match(tenant)).collect();
+        let seen: Vec<bool> = bindings
+            .iter()
+            .map(|(tenants, _)| tenants.is_match(tenant))
+            .collect();
         if seen.iter().all(|sees| *sees) {
             continue;
         }

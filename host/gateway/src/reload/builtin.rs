@@ -4,5 +4,8 @@ include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
 /// The bytes of the policy that comes with Weir under this name.
 pub(super) fn builtin(name: &str) -> Option<&'static [u8]> {
-    BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
+    BUILTIN
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, bytes)| *bytes)
 }

@@ -48,7 +48,11 @@ pub(super) struct Code {
 
 impl Code {
     pub(super) fn new(bytes: Bytes, layer: Layer) -> Self {
-        Self { digest: weir_store::sha256(&bytes), bytes, layer }
+        Self {
+            digest: weir_store::sha256(&bytes),
+            bytes,
+            layer,
+        }
     }
 
     pub(super) fn digest_hex(&self) -> String {
@@ -65,7 +69,11 @@ pub(super) struct Running {
 
 /// The policies in the watched folder: name and path, by name. No folder is an empty one.
 pub(super) fn dropped(dir: Option<&Path>) -> Vec<(String, PathBuf)> {
-    let entries = dir.and_then(|dir| std::fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+    let entries = dir
+        .and_then(|dir| std::fs::read_dir(dir).ok())
+        .into_iter()
+        .flatten()
+        .flatten();
     let named = entries.filter_map(|entry| {
         let path = entry.path();
         let name = path.file_stem()?.to_str()?.to_owned();
@@ -95,13 +103,17 @@ pub(super) async fn read_whole(path: &Path) -> Result<Bytes, String> {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let bytes = tokio::fs::read(path).await.map_err(failed)?;
-        let unchanged = mark(path).await.map_err(failed)? == before && bytes.len() as u64 == before.size_bytes;
+        let unchanged =
+            mark(path).await.map_err(failed)? == before && bytes.len() as u64 == before.size_bytes;
         // An empty file is one that is about to be written.
         if unchanged && !bytes.is_empty() {
             return Ok(bytes.into());
         }
     }
-    Err(format!("{} is empty or is still being written", path.display()))
+    Err(format!(
+        "{} is empty or is still being written",
+        path.display()
+    ))
 }
 
 #[derive(PartialEq, Eq)]
@@ -119,5 +131,8 @@ impl Mark {
 
 async fn mark(path: &Path) -> std::io::Result<Mark> {
     let meta = tokio::fs::metadata(path).await?;
-    Ok(Mark { size_bytes: meta.len(), modified: meta.modified().ok() })
+    Ok(Mark {
+        size_bytes: meta.len(),
+        modified: meta.modified().ok(),
+    })
 }

@@ -86,7 +86,10 @@ impl Control {
         let config = Arc::new(loaded.config);
         // The environment's channels are built from the sources, so these come first.
         let before = std::mem::replace(&mut state.sources, sources);
-        if let Err(error) = self.rebuild(state, Arc::clone(&config), Cause::Settings).await {
+        if let Err(error) = self
+            .rebuild(state, Arc::clone(&config), Cause::Settings)
+            .await
+        {
             let nothing_changed = !Arc::ptr_eq(&state.config, &config);
             if nothing_changed {
                 state.sources = before;
@@ -119,5 +122,8 @@ fn read_again(sources: &Sources) -> Result<Sources, UnreadableFile> {
         Err(error) if optional && error.kind() == std::io::ErrorKind::NotFound => None,
         Err(source) => return Err(UnreadableFile { path, source }),
     };
-    Ok(Sources { file, ..sources.clone() })
+    Ok(Sources {
+        file,
+        ..sources.clone()
+    })
 }

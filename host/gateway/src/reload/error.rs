@@ -78,7 +78,9 @@ impl ControlError {
     pub fn status(&self) -> u16 {
         match self {
             ControlError::NotFound(_) | ControlError::Store(StoreError::NotFound) => 404,
-            ControlError::ReadOnly { .. } | ControlError::NoPrevious(_) | ControlError::Store(StoreError::Conflict(_)) => 409,
+            ControlError::ReadOnly { .. }
+            | ControlError::NoPrevious(_)
+            | ControlError::Store(StoreError::Conflict(_)) => 409,
             ControlError::Config(_)
             | ControlError::Unreadable { .. }
             | ControlError::Load { .. }

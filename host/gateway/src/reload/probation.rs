@@ -26,7 +26,9 @@ pub(super) async fn run(control: Weak<Control>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(control) = control.upgrade() else { return };
+        let Some(control) = control.upgrade() else {
+            return;
+        };
         // While something is being loaded there is time: the next look is soon.
         if let Ok(mut state) = control.state.try_lock() {
             control.look_at_new_versions(&mut state).await;
@@ -40,7 +42,9 @@ impl Control {
         let now = Instant::now();
         let mut failing = Vec::new();
         for (name, known) in &mut state.policies {
-            let (Some(probation), Some(running)) = (&known.probation, &known.running) else { continue };
+            let (Some(probation), Some(running)) = (&known.probation, &known.running) else {
+                continue;
+            };
             if tolerated > 0 && running.version.failures() >= tolerated {
                 failing.push(Arc::clone(name));
             } else if probation.until <= now {
@@ -56,7 +60,9 @@ impl Control {
     /// Brings back what ran before the version that runs.
     async fn take_out(&self, state: &mut State, name: &Arc<str>) {
         let known = state.known(name);
-        let (Some(probation), Some(bad)) = (known.probation.take(), known.running.clone()) else { return };
+        let (Some(probation), Some(bad)) = (known.probation.take(), known.running.clone()) else {
+            return;
+        };
         let before = probation.before;
         let (from, to) = (short(&bad.code.digest), short(&before.code.digest));
         let failures = bad.version.failures();
@@ -77,8 +83,9 @@ impl Control {
         let config = Arc::clone(&state.config);
         let rebuilt = self.rebuild(state, config, Cause::Store).await;
         state.way_back = None;
-        state.known(name).last_error =
-            Some(format!("version {from} failed {failures} times soon after it was activated: back to {to}"));
+        state.known(name).last_error = Some(format!(
+            "version {from} failed {failures} times soon after it was activated: back to {to}"
+        ));
         self.show_error(state, name);
         self.parts.metrics.policy_rolled_back(name, &from, &to);
         if let Err(error) = rebuilt {

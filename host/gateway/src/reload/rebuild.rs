@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use weir_policy::{Hook, LoadError, Version, VersionSpec};
+use weir_policy::{Failure, FailureKind, Hook, LoadError, Version, VersionSpec};
 use weir_store::{Entities, PolicyVersion, StoreError};
 
 use super::assemble::{self, HealthRegistry, Ingredients};
@@ -68,6 +68,8 @@ pub(super) struct Known {
     pub(super) refused: Option<([u8; 32], Running)>,
     /// What did not load, so that it is not tried again and again.
     failed: Option<([u8; 32], VersionSpec)>,
+    /// What is wrong right now, where what is wanted does not run.
+    failing: Option<String>,
     pub(super) last_error: Option<String>,
 }
 
@@ -127,7 +129,10 @@ impl Control {
         state.seen_files = seen_files(&config);
         let (entities, wanted) = self.wanted(&config).await?;
         // Before loading: a policy may read its secrets when it starts.
-        let before = self.parts.services.publish(Arc::new(self.view(&config, &wanted)));
+        let before = self
+            .parts
+            .services
+            .publish(Arc::new(self.view(&config, &wanted)));
         let (chosen, refused) = match self.choose(state, wanted, cause).await {
             Ok(chosen) => chosen,
             Err(error) => {
@@ -137,7 +142,10 @@ impl Control {
         };
         state.preloaded = None;
         // From here on nothing fails.
-        let bindings: Vec<_> = chosen.iter().filter_map(|chosen| self.binding(chosen)).collect();
+        let bindings: Vec<_> = chosen
+            .iter()
+            .filter_map(|chosen| self.binding(chosen))
+            .collect();
         let ingredients = Ingredients {
             generation: state.generation + 1,
             config: &config,
@@ -153,7 +161,10 @@ impl Control {
         state.config = config;
         let gone = self.published.swap(Arc::new(snapshot));
         self.forget_channels(&gone);
-        for warning in warnings.iter().filter(|warning| !state.warned.contains(warning)) {
+        for warning in warnings
+            .iter()
+            .filter(|warning| !state.warned.contains(warning))
+        {
             tracing::warn!("{warning}");
         }
         state.warned = warnings;
@@ -162,7 +173,10 @@ impl Control {
     }
 
     /// What the store holds, and the policies that there should be.
-    pub(super) async fn wanted(&self, config: &Arc<Config>) -> Result<(Entities, Vec<Wanted>), ControlError> {
+    pub(super) async fn wanted(
+        &self,
+        config: &Arc<Config>,
+    ) -> Result<(Entities, Vec<Wanted>), ControlError> {
         let (store, config) = (self.parts.store.clone(), Arc::clone(config));
         let gathered = tokio::task::spawn_blocking(move || {
             let entities = store.load_all()?;
@@ -177,9 +191,15 @@ impl Control {
         let facts = |wanted: &Wanted| {
             let metrics = Arc::clone(self.parts.metrics.policy(&wanted.policy.name, &[]).custom());
             let http = wanted.policy.grants.http.clone();
-            (Arc::clone(&wanted.policy.name), PolicyFacts { metrics, http })
+            (
+                Arc::clone(&wanted.policy.name),
+                PolicyFacts { metrics, http },
+            )
         };
-        PolicyView { secrets: config.secrets.clone(), policies: wanted.iter().map(facts).collect() }
+        PolicyView {
+            secrets: config.secrets.clone(),
+            policies: wanted.iter().map(facts).collect(),
+        }
     }
 
     /// Finds and loads the code of every wanted policy. The second part of the result is the first
@@ -192,7 +212,8 @@ impl Control {
     ) -> Result<(Vec<Chosen>, Option<ControlError>), ControlError> {
         let (mut all, mut refused) = (Vec::new(), None);
         for wanted in wanted {
-            let before = state.known(&wanted.policy.name).running.clone();
+            let known = state.known(&wanted.policy.name);
+            let (before, told) = (known.running.clone(), known.failing.take());
             let result = self.version_of(state, &wanted, cause).await;
             let running = match result {
                 Ok(running) => running,
@@ -205,7 +226,12 @@ impl Control {
                     if decides {
                         return Err(error);
                     }
-                    refused.get_or_insert(error);
+                    // What was wrong before this change is not the change's fault.
+                    let failing = Some(error.to_string());
+                    if failing != told {
+                        refused.get_or_insert(error);
+                    }
+                    state.known(&wanted.policy.name).failing = failing;
                     before.clone()
                 }
             };
@@ -215,7 +241,11 @@ impl Control {
                 (None, new) => new.is_some(),
                 (Some(_), None) => false,
             };
-            all.push(Chosen { wanted, running, is_new });
+            all.push(Chosen {
+                wanted,
+                running,
+                is_new,
+            });
         }
         Ok((all, refused))
     }
@@ -228,7 +258,9 @@ impl Control {
         cause: Cause,
     ) -> Result<Option<Running>, ControlError> {
         let name = &wanted.policy.name;
-        let found = self.code_of(state, wanted, wanted.state.active.as_deref()).await;
+        let found = self
+            .code_of(state, wanted, wanted.state.active.as_deref())
+            .await;
         let code = match found {
             Ok(Some(code)) => code,
             Ok(None) => return Ok(None),
@@ -248,11 +280,20 @@ impl Control {
                 None
             }
         };
-        let code = fallback.as_ref().map_or(code, |fallback| fallback.code.clone());
-        let fits = |version: &Arc<Version>| *version.digest() == code.digest && *version.spec() == spec;
-        let at_hand = [known.running.as_ref(), fallback.as_ref()].into_iter().flatten().map(|running| &running.version);
+        let code = fallback
+            .as_ref()
+            .map_or(code, |fallback| fallback.code.clone());
+        let fits =
+            |version: &Arc<Version>| *version.digest() == code.digest && *version.spec() == spec;
+        let at_hand = [known.running.as_ref(), fallback.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|running| &running.version);
         if let Some(version) = at_hand.chain(&preloaded).find(|version| fits(version)) {
-            return Ok(Some(Running { version: Arc::clone(version), code }));
+            return Ok(Some(Running {
+                version: Arc::clone(version),
+                code,
+            }));
         }
         // New settings must know of it again: they are refused because of it.
         if cause == Cause::Store && known.failed.as_ref() == Some(&(code.digest, spec.clone())) {
@@ -270,15 +311,31 @@ impl Control {
         code: &Code,
         spec: VersionSpec,
     ) -> Result<Arc<Version>, ControlError> {
-        let result = self.parts.engine.load(code.bytes.clone(), spec.clone()).await;
+        let result = self
+            .parts
+            .engine
+            .load(code.bytes.clone(), spec.clone())
+            .await;
         result.map_err(|error| {
             let known = state.known(policy);
             known.last_error = Some(format!("{} was refused: {error}", code.layer));
             // What may be the machine's fault and not the policy's is tried again next time.
-            let may_pass = matches!(error, LoadError::CompileTimeout { .. } | LoadError::Start(_));
+            let may_pass = matches!(
+                error,
+                LoadError::CompileTimeout { .. }
+                    | LoadError::Start(Failure {
+                        kind: FailureKind::PoolFull,
+                        ..
+                    })
+            );
             known.failed = (!may_pass).then_some((code.digest, spec));
-            self.parts.metrics.policy_version_refused(policy, &short(&code.digest), &error);
-            ControlError::Load { policy: policy.to_string(), error }
+            self.parts
+                .metrics
+                .policy_version_refused(policy, &short(&code.digest), &error);
+            ControlError::Load {
+                policy: policy.to_string(),
+                error,
+            }
         })
     }
 
@@ -290,7 +347,10 @@ impl Control {
         active: Option<&str>,
     ) -> Result<Option<Code>, ControlError> {
         let name = &wanted.policy.name;
-        let unreadable = |reason: String| ControlError::Source { policy: name.to_string(), reason };
+        let unreadable = |reason: String| ControlError::Source {
+            policy: name.to_string(),
+            reason,
+        };
         if let Some(path) = &wanted.dropped {
             let bytes = read_whole(path).await.map_err(unreadable)?;
             return Ok(Some(Code::new(bytes, Layer::Dropped(path.clone()))));
@@ -298,11 +358,20 @@ impl Control {
         if let Some(digest) = active {
             let running = state.known(name).running.as_ref();
             if let Some(running) = running.filter(|running| running.code.digest_hex() == digest) {
-                return Ok(Some(Code { layer: Layer::Upload, ..running.code.clone() }));
+                return Ok(Some(Code {
+                    layer: Layer::Upload,
+                    ..running.code.clone()
+                }));
             }
-            let kept = self.parts.store.get::<PolicyVersion>(&PolicyVersion::id_of(name, digest)).await;
+            let kept = self
+                .parts
+                .store
+                .get::<PolicyVersion>(&PolicyVersion::id_of(name, digest))
+                .await;
             let kept = kept.map_err(|error| match error {
-                StoreError::NotFound => ControlError::NotFound(format!("policy {name} has no version {digest}")),
+                StoreError::NotFound => {
+                    ControlError::NotFound(format!("policy {name} has no version {digest}"))
+                }
                 other => ControlError::Store(other),
             })?;
             return Ok(Some(Code::new(kept.bytes.into(), Layer::Upload)));
@@ -311,8 +380,13 @@ impl Control {
             Base::Nothing => Ok(None),
             Base::Builtin(builtin_name) => {
                 let bytes = builtin(builtin_name);
-                let bytes = bytes.ok_or_else(|| unreadable(format!("no policy {builtin_name} comes with Weir")))?;
-                Ok(Some(Code::new(bytes::Bytes::from_static(bytes), Layer::Builtin(Arc::clone(builtin_name)))))
+                let bytes = bytes.ok_or_else(|| {
+                    unreadable(format!("no policy {builtin_name} comes with Weir"))
+                })?;
+                Ok(Some(Code::new(
+                    bytes::Bytes::from_static(bytes),
+                    Layer::Builtin(Arc::clone(builtin_name)),
+                )))
             }
             Base::File(path) => {
                 let bytes = read_whole(path).await.map_err(unreadable)?;
@@ -335,7 +409,10 @@ impl Control {
                 Mode::Enforce => chain::Mode::Enforce,
                 Mode::Shadow => chain::Mode::Shadow,
             },
-            metrics: self.parts.metrics.policy(&policy.name, &Hook::ALL.map(Hook::as_str)),
+            metrics: self
+                .parts
+                .metrics
+                .policy(&policy.name, &Hook::ALL.map(Hook::as_str)),
         };
         Some((policy.tenants.clone(), Arc::new(binding)))
     }
@@ -354,10 +431,16 @@ impl Control {
                 known.last_error = None;
                 let is_way_back = state.way_back.as_ref() == Some(&name);
                 // Other settings for the same code are no version to go back from.
-                let before = before.filter(|before| before.code.digest != running.code.digest && !is_way_back);
-                known.probation = before.map(|before| Probation { until: Instant::now() + window, before });
+                let before = before
+                    .filter(|before| before.code.digest != running.code.digest && !is_way_back);
+                known.probation = before.map(|before| Probation {
+                    until: Instant::now() + window,
+                    before,
+                });
                 if cause != Cause::Start && !is_way_back {
-                    self.parts.metrics.policy_swapped(&name, &short(&running.code.digest));
+                    self.parts
+                        .metrics
+                        .policy_swapped(&name, &short(&running.code.digest));
                 }
             }
             known.running = chosen.running;
@@ -373,7 +456,11 @@ impl Control {
 
     fn forget_channels(&self, gone: &Snapshot) {
         let now = self.published.load();
-        for channel in gone.channels.iter().filter(|channel| now.channel(&channel.name).is_none()) {
+        for channel in gone
+            .channels
+            .iter()
+            .filter(|channel| now.channel(&channel.name).is_none())
+        {
             self.parts.metrics.forget_channel(&channel.name);
         }
     }
@@ -384,26 +471,41 @@ impl Control {
         for line in self.policies.load().iter() {
             let mut status = line.status.clone();
             if status.name == **policy {
-                status.last_error = state.policies.get(policy).and_then(|known| known.last_error.clone());
+                status.last_error = state
+                    .policies
+                    .get(policy)
+                    .and_then(|known| known.last_error.clone());
             }
-            listed.push(Listed { status, version: line.version.clone() });
+            listed.push(Listed {
+                status,
+                version: line.version.clone(),
+            });
         }
         self.policies.store(Arc::new(listed));
     }
 }
 
 fn list(position: usize, wanted: &Wanted, known: &Known) -> Listed {
-    let version = known.running.as_ref().map(|running| Arc::clone(&running.version));
+    let version = known
+        .running
+        .as_ref()
+        .map(|running| Arc::clone(&running.version));
     let running = known.running.as_ref();
     let status = PolicyStatus {
         name: wanted.policy.name.to_string(),
         position,
-        source: running.map_or_else(|| wanted.source_text(), |running| running.code.layer.to_string()),
+        source: running.map_or_else(
+            || wanted.source_text(),
+            |running| running.code.layer.to_string(),
+        ),
         declared_in: wanted.declared_in.clone(),
         digest: running.map(|running| running.code.digest_hex()),
         size_bytes: version.as_ref().map(|version| version.size_bytes()),
         hooks: version.as_deref().map(hooks).unwrap_or_default(),
-        imports: version.as_ref().map(|version| version.imports().to_vec()).unwrap_or_default(),
+        imports: version
+            .as_ref()
+            .map(|version| version.imports().to_vec())
+            .unwrap_or_default(),
         mode: wanted.policy.mode.as_str().to_owned(),
         on_failure: wanted.policy.on_failure.as_str().to_owned(),
         failures: 0,

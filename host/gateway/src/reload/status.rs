@@ -35,7 +35,11 @@ impl VersionReport {
 }
 
 pub(super) fn hooks(version: &Version) -> Vec<&'static str> {
-    version.hooks().iter().map(weir_policy::Hook::as_str).collect()
+    version
+        .hooks()
+        .iter()
+        .map(weir_policy::Hook::as_str)
+        .collect()
 }
 
 /// One policy of the chain. Without a digest nothing of it runs.

@@ -36,12 +36,20 @@ pub(super) async fn restore(parts: &ControlParts) -> Result<(), StoreError> {
         let values = store.load_states(StateKind::KeyValue)?;
         Ok((counters, values, store.load_all()?.bans))
     });
-    let stopped = |_| Err(StoreError::Unavailable("reading it was given up".to_owned()));
+    let stopped = |_| {
+        Err(StoreError::Unavailable(
+            "reading it was given up".to_owned(),
+        ))
+    };
     let (counters, values, bans) = read.await.unwrap_or_else(stopped)?;
     // A row that cannot be read was written by another version of Weir: its counter starts anew.
-    let counters = counters.into_iter().filter_map(|row| serde_json::from_slice(&row.value?).ok());
+    let counters = counters
+        .into_iter()
+        .filter_map(|row| serde_json::from_slice(&row.value?).ok());
     parts.limits.restore(counters.collect());
-    parts.key_values.restore(values.into_iter().filter_map(value_of).collect());
+    parts
+        .key_values
+        .restore(values.into_iter().filter_map(value_of).collect());
     let now_ms = parts.clock.now_ms();
     for ban in bans {
         parts.bans.ban(ban.ip, ban.until_ms, now_ms);
@@ -51,12 +59,20 @@ pub(super) async fn restore(parts: &ControlParts) -> Result<(), StoreError> {
 
 fn row_of_counter(state: &CounterState) -> Option<StateRow> {
     let value = serde_json::to_vec(state).ok()?;
-    Some(StateRow { key: state.id(), value: Some(value), expires_ms: state.expires_ms })
+    Some(StateRow {
+        key: state.id(),
+        value: Some(value),
+        expires_ms: state.expires_ms,
+    })
 }
 
 fn row_of_value(state: KeyValueState) -> StateRow {
     let key = format!("{}{SEPARATOR}{}", state.namespace, state.key);
-    StateRow { key, value: state.value, expires_ms: state.expires_ms }
+    StateRow {
+        key,
+        value: state.value,
+        expires_ms: state.expires_ms,
+    }
 }
 
 fn value_of(row: StateRow) -> Option<KeyValueState> {
@@ -76,7 +92,9 @@ pub(super) async fn run(control: Weak<Control>) {
     let mut next_purge = Instant::now() + FIRST_PURGE_AFTER;
     for tick in 0_u64.. {
         ticks.tick().await;
-        let Some(control) = control.upgrade() else { return };
+        let Some(control) = control.upgrade() else {
+            return;
+        };
         control.save_states().await;
         control.set_gauges();
         if tick % SWEEP_EVERY == 0 {
@@ -96,7 +114,11 @@ async fn purge(control: Arc<Control>) {
     if days == 0 {
         return;
     }
-    let before_ms = control.parts.clock.now_ms().saturating_sub(u64::from(days) * DAY_MS);
+    let before_ms = control
+        .parts
+        .clock
+        .now_ms()
+        .saturating_sub(u64::from(days) * DAY_MS);
     match control.parts.store.purge_calls_before(before_ms).await {
         Ok(0) => {}
         Ok(calls) => tracing::info!(calls, days, "old calls were dropped from the ledger"),
@@ -110,11 +132,23 @@ impl Control {
         let mut unsaved = self.unsaved.lock().await;
         let counters = self.parts.limits.snapshot_dirty();
         let counters = counters.iter().filter_map(row_of_counter);
-        unsaved.counters.extend(counters.map(|row| (row.key.clone(), row)));
-        let values = self.parts.key_values.snapshot_dirty().into_iter().map(row_of_value);
-        unsaved.values.extend(values.map(|row| (row.key.clone(), row)));
+        unsaved
+            .counters
+            .extend(counters.map(|row| (row.key.clone(), row)));
+        let values = self
+            .parts
+            .key_values
+            .snapshot_dirty()
+            .into_iter()
+            .map(row_of_value);
+        unsaved
+            .values
+            .extend(values.map(|row| (row.key.clone(), row)));
         let Unsaved { counters, values } = &mut *unsaved;
-        for (kind, rows) in [(StateKind::Counter, counters), (StateKind::KeyValue, values)] {
+        for (kind, rows) in [
+            (StateKind::Counter, counters),
+            (StateKind::KeyValue, values),
+        ] {
             if rows.is_empty() {
                 continue;
             }

@@ -19,7 +19,12 @@ impl Control {
     /// # Errors
     /// There is no such policy; a file provides its code and the version is to be activated; the
     /// version cannot be run; the store failed. Nothing has changed.
-    pub async fn upload(&self, policy: &str, bytes: Bytes, activate: bool) -> Result<VersionReport, ControlError> {
+    pub async fn upload(
+        &self,
+        policy: &str,
+        bytes: Bytes,
+        activate: bool,
+    ) -> Result<VersionReport, ControlError> {
         let mut state = self.state.lock().await;
         let wanted = self.find(&state, policy).await?;
         if activate {
@@ -40,7 +45,8 @@ impl Control {
         self.parts.store.put(&kept).await?;
         if activate {
             let target = Some(report.digest.clone());
-            self.make_active(&mut state, &wanted, target, Some(version)).await?;
+            self.make_active(&mut state, &wanted, target, Some(version))
+                .await?;
             return Ok(report);
         }
         let running = state.known(&wanted.policy.name).running.as_ref();
@@ -52,11 +58,16 @@ impl Control {
     ///
     /// # Errors
     /// As for [`Control::upload`].
-    pub async fn activate(&self, policy: &str, digest: &str) -> Result<VersionReport, ControlError> {
+    pub async fn activate(
+        &self,
+        policy: &str,
+        digest: &str,
+    ) -> Result<VersionReport, ControlError> {
         let mut state = self.state.lock().await;
         let wanted = self.find(&state, policy).await?;
         writable(&wanted)?;
-        self.switch(&mut state, &wanted, Some(digest.to_owned())).await
+        self.switch(&mut state, &wanted, Some(digest.to_owned()))
+            .await
     }
 
     /// Goes back to the uploaded version before, or to the policy's own source where there was none.
@@ -68,7 +79,8 @@ impl Control {
         let wanted = self.find(&state, policy).await?;
         writable(&wanted)?;
         let target = wanted.state.previous.clone();
-        let leads_somewhere = target.is_some() || (wanted.state.active.is_some() && wanted.base != Base::Nothing);
+        let leads_somewhere =
+            target.is_some() || (wanted.state.active.is_some() && wanted.base != Base::Nothing);
         if !leads_somewhere {
             return Err(ControlError::NoPrevious(policy.to_owned()));
         }
@@ -86,22 +98,32 @@ impl Control {
         let code = code.ok_or_else(|| ControlError::NoPrevious(name.to_string()))?;
         let version = self.try_load(state, wanted, &code).await?;
         let report = VersionReport::new(name, &version, true);
-        self.make_active(state, wanted, target, Some(version)).await?;
+        self.make_active(state, wanted, target, Some(version))
+            .await?;
         Ok(report)
     }
 
     /// The policy of this name, as it should be.
     async fn find(&self, state: &State, policy: &str) -> Result<Wanted, ControlError> {
         let (_, wanted) = self.wanted(&state.config).await?;
-        let found = wanted.into_iter().find(|wanted| *wanted.policy.name == *policy);
+        let found = wanted
+            .into_iter()
+            .find(|wanted| *wanted.policy.name == *policy);
         found.ok_or_else(|| ControlError::NotFound(format!("there is no policy {policy}")))
     }
 
     /// Loads code, or takes the version that runs where it is the same.
-    async fn try_load(&self, state: &mut State, wanted: &Wanted, code: &Code) -> Result<Arc<Version>, ControlError> {
+    async fn try_load(
+        &self,
+        state: &mut State,
+        wanted: &Wanted,
+        code: &Code,
+    ) -> Result<Arc<Version>, ControlError> {
         let (name, spec) = (&wanted.policy.name, wanted.spec());
         let running = state.known(name).running.as_ref();
-        let same = running.filter(|running| running.code.digest == code.digest && *running.version.spec() == spec);
+        let same = running.filter(|running| {
+            running.code.digest == code.digest && *running.version.spec() == spec
+        });
         if let Some(running) = same {
             return Ok(Arc::clone(&running.version));
         }

@@ -43,15 +43,23 @@ pub(super) fn list(
     dropped: Vec<(String, PathBuf)>,
 ) -> Result<Vec<Wanted>, ControlError> {
     let mut dropped: HashMap<_, _> = dropped.into_iter().collect();
-    let states = entities.policy_states.iter().map(|state| (state.policy.as_str(), state));
-    let mut parts = Parts { dropped: &mut dropped, states: states.collect() };
+    let states = entities
+        .policy_states
+        .iter()
+        .map(|state| (state.policy.as_str(), state));
+    let mut parts = Parts {
+        dropped: &mut dropped,
+        states: states.collect(),
+    };
     let mut settings: Vec<&PolicySetting> = entities.policy_settings.iter().collect();
     settings.sort_by_key(|setting| setting.position);
     let is_default = is_default_chain(config);
     let file = config.file.as_ref().map(|file| file.display().to_string());
     let mut wanted = Vec::new();
     for policy in &config.policies {
-        let of_api = settings.iter().position(|setting| *setting.name == *policy.name);
+        let of_api = settings
+            .iter()
+            .position(|setting| *setting.name == *policy.name);
         let of_api = of_api.map(|index| settings.remove(index));
         if let Some(setting) = of_api.filter(|_| is_default) {
             let mut set = from_api(setting)?;
@@ -79,13 +87,21 @@ pub(super) fn list(
 
 /// Whether the chain is the one that runs where no `[[policy]]` was written.
 fn is_default_chain(config: &Config) -> bool {
-    let written = config.redacted().get("policy").and_then(serde_json::Value::as_array);
+    let written = config
+        .redacted()
+        .get("policy")
+        .and_then(serde_json::Value::as_array);
     written.is_none_or(Vec::is_empty)
 }
 
 fn from_api(setting: &PolicySetting) -> Result<(config::Policy, Base), ControlError> {
-    let (policy, has_source) = written::policy(&setting.name, &setting.settings).map_err(ControlError::Config)?;
-    let base = if has_source { base_of(&policy.source) } else { Base::Nothing };
+    let (policy, has_source) =
+        written::policy(&setting.name, &setting.settings).map_err(ControlError::Config)?;
+    let base = if has_source {
+        base_of(&policy.source)
+    } else {
+        Base::Nothing
+    };
     Ok((policy, base))
 }
 
@@ -102,11 +118,29 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn wanted(&mut self, policy: config::Policy, base: Base, declared_in: Option<String>) -> Wanted {
+    fn wanted(
+        &mut self,
+        policy: config::Policy,
+        base: Base,
+        declared_in: Option<String>,
+    ) -> Wanted {
         let dropped = self.dropped.remove(&*policy.name);
-        let state = self.states.get(&*policy.name).map(|state| PolicyState::clone(state));
-        let nothing = || PolicyState { policy: policy.name.to_string(), active: None, previous: None };
-        Wanted { state: state.unwrap_or_else(nothing), policy, declared_in, base, dropped }
+        let state = self
+            .states
+            .get(&*policy.name)
+            .map(|state| PolicyState::clone(state));
+        let nothing = || PolicyState {
+            policy: policy.name.to_string(),
+            active: None,
+            previous: None,
+        };
+        Wanted {
+            state: state.unwrap_or_else(nothing),
+            policy,
+            declared_in,
+            base,
+            dropped,
+        }
     }
 }
 
@@ -130,7 +164,10 @@ impl Wanted {
             config::Isolation::Call => Isolation::Call,
         };
         // A guest that leaks is replaced well before it meets its bound.
-        spec.recycle = Recycle { memory_bytes: policy.memory_max_bytes / 4 * 3, ..Recycle::default() };
+        spec.recycle = Recycle {
+            memory_bytes: policy.memory_max_bytes / 4 * 3,
+            ..Recycle::default()
+        };
         spec
     }
 

@@ -71,7 +71,10 @@ impl Control {
                 let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
                 tasks.spawn(act(Arc::downgrade(self), changed));
                 drop(tasks);
-                let watch = Watch { watcher, folders: HashSet::new() };
+                let watch = Watch {
+                    watcher,
+                    folders: HashSet::new(),
+                };
                 *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
             }
             Err(error) => {
@@ -119,7 +122,9 @@ async fn act(control: Weak<Control>, mut changed: mpsc::Receiver<notify::Event>)
                 Err(_) => break,
             }
         }
-        let Some(control) = control.upgrade() else { return };
+        let Some(control) = control.upgrade() else {
+            return;
+        };
         control.files_changed(touched).await;
     }
 }
@@ -127,13 +132,20 @@ async fn act(control: Weak<Control>, mut changed: mpsc::Receiver<notify::Event>)
 /// The paths that were made, moved or removed: a watched folder among them is watched no more.
 fn touched_folders(event: notify::Event) -> Vec<PathBuf> {
     use notify::event::ModifyKind;
-    let moved = matches!(event.kind, EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
+    let moved = matches!(
+        event.kind,
+        EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
+    );
     if moved { event.paths } else { Vec::new() }
 }
 
 /// The folders to watch. Those that do not exist stand for their nearest one that does.
 fn folders(state: &State) -> HashSet<PathBuf> {
-    let file = state.sources.file.as_ref().map_or(Path::new("weir.toml"), |file| &file.path);
+    let file = state
+        .sources
+        .file
+        .as_ref()
+        .map_or(Path::new("weir.toml"), |file| &file.path);
     let mut wanted: Vec<PathBuf> = vec![parent(file)];
     if let Some(dir) = &state.config.policies_dir {
         wanted.push(absolute(dir));
@@ -141,15 +153,20 @@ fn folders(state: &State) -> HashSet<PathBuf> {
         wanted.push(parent(dir));
     }
     wanted.extend(source_files(&state.config).map(parent));
-    let existing = wanted.iter().filter_map(|folder| folder.ancestors().find(|folder| folder.is_dir()));
+    let existing = wanted
+        .iter()
+        .filter_map(|folder| folder.ancestors().find(|folder| folder.is_dir()));
     existing.map(Path::to_owned).collect()
 }
 
 fn source_files(config: &Config) -> impl Iterator<Item = &Path> {
-    config.policies.iter().filter_map(|policy| match &policy.source {
-        PolicySource::File(path) => Some(path.as_path()),
-        PolicySource::Builtin(_) => None,
-    })
+    config
+        .policies
+        .iter()
+        .filter_map(|policy| match &policy.source {
+            PolicySource::File(path) => Some(path.as_path()),
+            PolicySource::Builtin(_) => None,
+        })
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -21,19 +21,29 @@ pub(super) const UPLOAD: &str = "upload";
 pub fn policy(name: &str, settings: &Value) -> Result<(config::Policy, bool), ConfigErrors> {
     let mut table = settings.as_object().cloned().unwrap_or_default();
     table.insert("name".to_owned(), json!(name));
-    let source = table.get("source").and_then(Value::as_str).unwrap_or(UPLOAD);
+    let source = table
+        .get("source")
+        .and_then(Value::as_str)
+        .unwrap_or(UPLOAD);
     let has_source = source != UPLOAD;
     if !has_source {
         // The reader wants to know a source; nothing ever opens this one.
         table.insert("source".to_owned(), json!("file:upload"));
     }
     // Whether a granted secret exists is known when it is asked for: secrets live in the file.
-    let granted = table.get("grants").and_then(|grants| grants.get("secrets")).and_then(Value::as_array);
+    let granted = table
+        .get("grants")
+        .and_then(|grants| grants.get("secrets"))
+        .and_then(Value::as_array);
     let secrets = granted.into_iter().flatten().filter_map(Value::as_str);
-    let secrets: Map<_, _> = secrets.map(|name| (name.to_owned(), json!("plain:unused"))).collect();
+    let secrets: Map<_, _> = secrets
+        .map(|name| (name.to_owned(), json!("plain:unused")))
+        .collect();
     let loaded = load(&json!({ "policy": [table], "secrets": secrets }))?;
     let policy = loaded.policies.into_iter().next();
-    policy.map(|policy| (policy, has_source)).ok_or_else(|| ConfigErrors(Vec::new()))
+    policy
+        .map(|policy| (policy, has_source))
+        .ok_or_else(|| ConfigErrors(Vec::new()))
 }
 
 /// Reads a channel of the API, without its keys. What the entity has no field for stands in its
@@ -58,7 +68,11 @@ pub fn channel(channel: &store::Channel) -> Result<config::Channel, ConfigErrors
     set("weight", json!(channel.weight));
     set("disabled", json!(channel.disabled));
     let loaded = load(&json!({ "channel": [table] }))?;
-    loaded.channels.into_iter().next().ok_or_else(|| ConfigErrors(Vec::new()))
+    loaded
+        .channels
+        .into_iter()
+        .next()
+        .ok_or_else(|| ConfigErrors(Vec::new()))
 }
 
 fn load(root: &Value) -> Result<config::Config, ConfigErrors> {
@@ -78,7 +92,11 @@ fn write_toml(value: &Value, out: &mut String) {
     match value {
         Value::Object(table) => {
             out.push_str("{ ");
-            for (index, (name, value)) in table.iter().filter(|(_, value)| !value.is_null()).enumerate() {
+            for (index, (name, value)) in table
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .enumerate()
+            {
                 out.push_str(if index == 0 { "" } else { ", " });
                 write_toml(&json!(name), out);
                 out.push_str(" = ");

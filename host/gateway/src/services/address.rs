@@ -44,7 +44,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     // Global unicast is 2000::/3; loopback, ULA, link-local, site-local and multicast lie outside.
     let global = a & 0xe000 == 0x2000;
     // 2001::/23 holds protocols of the IETF (Teredo among them), the others are documentation.
-    let special = (a == 0x2001 && b < 0x0200) || (a == 0x2001 && b == 0x0db8) || (a == 0x3fff && b < 0x1000);
+    let special = matches!((a, b), (0x2001, 0..0x0200 | 0x0db8) | (0x3fff, 0..0x1000));
     global && !special
 }
 

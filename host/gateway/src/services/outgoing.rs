@@ -66,7 +66,11 @@ impl Outgoing {
 
     /// Checks a policy's request and turns it into one that can be sent. `granted` are the hosts of
     /// the policy's grants. The error is a sentence for the policy.
-    pub(super) fn prepare(&self, request: HttpRequest, granted: &[String]) -> Result<reqwest::Request, String> {
+    pub(super) fn prepare(
+        &self,
+        request: HttpRequest,
+        granted: &[String],
+    ) -> Result<reqwest::Request, String> {
         let url = check_url(&request.url, granted)?;
         let method = Method::from_bytes(request.method.as_bytes());
         let method = method.map_err(|_| format!("{:?} is no HTTP method", request.method))?;
@@ -92,7 +96,11 @@ impl Outgoing {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Response { status, headers, body })
+        Ok(Response {
+            status,
+            headers,
+            body,
+        })
     }
 }
 
@@ -102,16 +110,27 @@ pub(super) fn check_url(text: &str, granted: &[String]) -> Result<Url, String> {
     // The grants were matched against another parser's idea of the host. Where the two differ
     // (`http://0x7f000001/` is one example) the match says nothing.
     let matched: Option<http::Uri> = text.parse().ok();
-    let matched = matched.as_ref().and_then(http::Uri::host).map(str::to_ascii_lowercase);
+    let matched = matched
+        .as_ref()
+        .and_then(http::Uri::host)
+        .map(str::to_ascii_lowercase);
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
         return Err("the URL names no host".to_owned());
     };
     if matched.as_deref() != Some(host) {
         return Err("the URL's host is written in an unusual way".to_owned());
     }
-    let literal: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    let literal: Option<IpAddr> = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok();
     let inside = literal.map_or(host == "localhost", |address| !is_public(address));
-    if inside && !granted.iter().any(|grant| *grant == format!("{host}:{port}")) {
+    if inside
+        && !granted
+            .iter()
+            .any(|grant| *grant == format!("{host}:{port}"))
+    {
         return Err(format!(
             "{host} is not on the public internet; only a grant of exactly `{host}:{port}` allows it"
         ));
@@ -122,11 +141,13 @@ pub(super) fn check_url(text: &str, granted: &[String]) -> Result<Url, String> {
 fn headers(written: &[(String, String)]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(written.len());
     for (name, value) in written {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("{name:?} is no header name"))?;
         if OWN_HEADERS.contains(&name.as_str()) {
             continue;
         }
-        let value = HeaderValue::from_str(value).map_err(|_| format!("the header {name} has a value that cannot be sent"))?;
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| format!("the header {name} has a value that cannot be sent"))?;
         headers.append(name, value);
     }
     Ok(headers)
@@ -161,8 +182,13 @@ impl Resolve for PublicOnly {
             // Only gets here where exactly this was granted, see `check_url`; and it is answered
             // here, so that nobody's resolver says what it means.
             if name == "localhost" {
-                let addresses = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-                return Ok(Box::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0))) as Addrs);
+                let addresses = [
+                    IpAddr::from(Ipv4Addr::LOCALHOST),
+                    IpAddr::from(Ipv6Addr::LOCALHOST),
+                ];
+                return Ok(
+                    Box::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0))) as Addrs,
+                );
             }
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let public: Vec<_> = found.filter(|address| is_public(address.ip())).collect();

@@ -10,7 +10,9 @@ const EXACT_MAX_BYTES: usize = 256 << 10;
 /// Tokens of `text`. Models of other makers count as OpenAI's newer ones do, which is close.
 /// Takes milliseconds, the first time for each tokenizer some hundreds: not for a worker's thread.
 pub(super) fn count(model: &str, text: &str) -> u32 {
-    let exact = text.get(..text.floor_char_boundary(EXACT_MAX_BYTES)).unwrap_or(text);
+    let exact = text
+        .get(..text.floor_char_boundary(EXACT_MAX_BYTES))
+        .unwrap_or(text);
     let tokens = tokenizer(model).encode_ordinary(exact).len() as u64;
     let all = tokens * text.len() as u64 / (exact.len() as u64).max(1);
     u32::try_from(all).unwrap_or(u32::MAX)

@@ -35,15 +35,16 @@ settings! {
         body_max_bytes: usize = 33_554_432, within 1_024..=4_294_967_296;
         /// Largest head of a request: request line and headers together.
         header_max_bytes: usize = 65_536, within 8_192..=16_777_216;
-        /// Most headers of a request.
-        header_max_count: usize = 128, within 16..=4_096;
+        /// Most headers of a request. Another number than 100 costs each request an allocation.
+        header_max_count: usize = 100, within 16..=4_096;
         /// Time for the head of a request to arrive whole.
         header_timeout_ms: u64 = 10_000, within 1..=3_600_000;
         /// Longest pause between two pieces of a request's body.
         body_timeout_ms: u64 = 60_000, within 1..=3_600_000;
         /// Time after which a caller's connection without a call is closed.
         idle_timeout_ms: u64 = 75_000, within 1..=86_400_000;
-        /// Most connections of callers at one time. Further ones wait to be accepted.
+        /// Most connections of callers at one time. Further ones are turned away with
+        /// status 503.
         connections_max: usize = 20_000, within 1..=10_000_000;
         /// Most attempts that one call may make, whatever policies order.
         attempts_max: usize = 8, within 1..=64;

@@ -17,7 +17,7 @@ use weir_wire::fake;
 
 use super::{Reply, Source};
 use crate::keys::ProviderKey;
-use crate::pipeline::channel::Target;
+use crate::pipeline::channel::{Channel, Target};
 use crate::pipeline::open::Open;
 use crate::pipeline::route::Planned;
 use crate::pipeline::target;
@@ -90,7 +90,7 @@ pub async fn send(
     let channel = &*planned.channel;
     let call = &open.call;
     match &channel.target {
-        Target::Fake(options) => Ok(Ok(answer_fake(worker, open, options, model).await)),
+        Target::Fake(options) => answer_fake(worker, open, channel, options, model).await.map(Ok),
         Target::Http { family, origin, base_path } => {
             let (request, hides_usage) = {
                 let asked = call.request();
@@ -136,10 +136,11 @@ async fn read_error(mut body: UpstreamBody) -> Result<Bytes, String> {
 }
 
 /// Asks the built-in provider.
-async fn answer_fake(worker: &Rc<Worker>, open: &Open, options: &fake::Options, model: &str) -> Got {
+async fn answer_fake(worker: &Rc<Worker>, open: &Open, channel: &Channel, options: &fake::Options, model: &str) -> Result<Got, Fault> {
     let call = &open.call;
-    let reply = {
+    let (reply, hides_usage) = {
         let request = call.request();
+        let body = target::body(call, &request, channel, model)?;
         let told = request.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-fake-"));
         let told: Vec<_> = told.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
         let options = if told.is_empty() { options.clone() } else { options.with_headers(told.into_iter()) };
@@ -150,11 +151,11 @@ async fn answer_fake(worker: &Rc<Worker>, open: &Open, options: &fake::Options, 
             path,
             model,
             stream: request.head.stream,
-            body: &request.body,
+            body: &body.bytes,
             now_unix_s: worker.now_ms() / 1_000,
             call_id: call.id_text(),
         };
-        fake::answer(&asked, &options)
+        (fake::answer(&asked, &options), body.asked_usage)
     };
     if reply.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(reply.delay_ms)).await;
@@ -167,13 +168,13 @@ async fn answer_fake(worker: &Rc<Worker>, open: &Open, options: &fake::Options, 
     }
     let chunks = match reply.body {
         fake::Body::Whole(body) if reply.status >= 400 || !reply.cut => {
-            return Got { status: reply.status, headers, source: Source::Whole(body) };
+            return Ok(Got { status: reply.status, headers, source: Source::Whole(body) });
         }
         fake::Body::Whole(body) => VecDeque::from([body]),
         fake::Body::Chunks(chunks) => chunks.into(),
     };
-    let body = FakeBody { chunks, delay_ms: reply.event_delay_ms, pause: None, cut: reply.cut };
-    Got { status: reply.status, headers, source: Source::Fake(Box::new(body)) }
+    let body = Box::new(FakeBody { chunks, delay_ms: reply.event_delay_ms, pause: None, cut: reply.cut });
+    Ok(Got { status: reply.status, headers, source: Source::Fake { body, hides_usage } })
 }
 
 /// The pieces of the built-in provider's reply, with pauses between them.

@@ -11,12 +11,12 @@ use weir_wire::fake;
 
 use super::{HealthRegistry, Ingredients};
 use crate::config::{self, ChannelDialect};
-use crate::keys::{public_id, KeyPool, KeyState, ProviderKey, fingerprint};
+use crate::keys::{KeyPool, KeyState, ProviderKey, fingerprint, public_id};
 use crate::pipeline::channel::{Channel, Target, key_header};
 use crate::reload::written;
 
 /// A key that died less than this ago may not have been written down yet.
-const WRITTEN_DOWN_MS: u64 = 5_000;
+const WRITTEN_DOWN_MS: u64 = 2_000;
 
 /// Every channel that is in use. A name that the file has is the file's.
 pub(super) fn all(
@@ -34,13 +34,16 @@ pub(super) fn all(
     for channel in of_api {
         if merged.iter().any(|other| other.name == channel.name) {
             let name = &channel.name;
-            warnings.push(format!("the channel {name} of the API is not used: the settings have one of this name"));
+            warnings.push(format!(
+                "the channel {name} of the API is not used: the settings have one of this name"
+            ));
         } else {
             merged.push(channel);
         }
     }
     let used = merged.into_iter().filter(|channel| !channel.disabled);
-    used.filter_map(|channel| build(from, channel, health, warnings).map(Arc::new)).collect()
+    used.filter_map(|channel| build(from, channel, health, warnings).map(Arc::new))
+        .collect()
 }
 
 fn of_api(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Vec<config::Channel> {
@@ -49,7 +52,10 @@ fn of_api(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Vec<config::Cha
         match written::channel(channel) {
             Ok(channel) => channels.push(channel),
             Err(errors) => {
-                warnings.push(format!("the channel {} of the API is not used: {errors}", channel.name));
+                warnings.push(format!(
+                    "the channel {} of the API is not used: {errors}",
+                    channel.name
+                ));
             }
         }
     }
@@ -58,7 +64,7 @@ fn of_api(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Vec<config::Cha
 
 fn build(
     from: &Ingredients<'_>,
-    channel: config::Channel,
+    mut channel: config::Channel,
     health: &mut HealthRegistry,
     warnings: &mut Vec<String>,
 ) -> Option<Channel> {
@@ -67,14 +73,20 @@ fn build(
         (Some(family), Some(url)) => match Origin::parse(&url.to_string()) {
             Ok((origin, base_path)) => {
                 let origin = origin.with_http2(http2(channel.http2));
-                Target::Http { family, origin, base_path }
+                Target::Http {
+                    family,
+                    origin,
+                    base_path,
+                }
             }
             Err(error) => {
                 warnings.push(format!("the channel {} is not used: {error}", channel.name));
                 return None;
             }
         },
-        _ => Target::Fake(Box::new(fake_options(channel.fake.clone().unwrap_or_default()))),
+        _ => Target::Fake(Box::new(fake_options(
+            channel.fake.take().unwrap_or_default(),
+        ))),
     };
     let mut headers = HeaderMap::new();
     for (name, value) in channel.headers.iter().cloned() {
@@ -84,14 +96,21 @@ fn build(
     Some(Channel {
         provider: channel.dialect.as_str(),
         target,
-        keys: KeyPool::new(keys(from, &channel, family.unwrap_or(Family::Openai), warnings)),
+        keys: KeyPool::new(keys(
+            from,
+            &channel,
+            family.unwrap_or(Family::Openai),
+            warnings,
+        )),
         priority: channel.priority,
         weight: channel.weight,
         headers,
         stream_usage: channel.stream_usage,
         timeouts: Timeouts {
             connect_ms: upstream.connect_timeout_ms,
-            first_byte_ms: channel.first_byte_timeout_ms.unwrap_or(upstream.first_byte_timeout_ms),
+            first_byte_ms: channel
+                .first_byte_timeout_ms
+                .unwrap_or(upstream.first_byte_timeout_ms),
             idle_stream_ms: upstream.idle_stream_timeout_ms,
         },
         health: Arc::clone(health.entry(Arc::clone(&channel.name)).or_default()),
@@ -143,24 +162,44 @@ fn keys(
     warnings: &mut Vec<String>,
 ) -> Vec<Arc<ProviderKey>> {
     let mut keys = Vec::new();
-    let mut add = |id: Option<&str>, secret: &Secret, written_down: Option<(&str, u64)>| {
+    let mut add = |id: Option<&str>, secret: &Secret, dead: Option<(&str, u64)>| {
         let fingerprint = fingerprint(secret);
-        let state = from.keys.state(&channel.name, &fingerprint);
-        let is_this = |dead: &&DisabledKey| dead.channel == *channel.name && dead.fingerprint == fingerprint;
-        let died = from.entities.disabled_keys.iter().find(is_this);
-        apply(&state, written_down.or(died.map(|dead| (dead.reason.as_str(), dead.disabled_ms))), from.now_ms);
         let id: Arc<str> = id.map_or_else(|| public_id(&fingerprint).into(), Arc::from);
-        match key_header(family, secret) {
-            Some(header) => keys.push(Arc::new(ProviderKey { id, fingerprint, header, state })),
-            None => warnings.push(format!("the key {id} of the channel {} is not used: it is no header value", channel.name)),
-        }
+        let Some(header) = key_header(family, secret) else {
+            let name = &channel.name;
+            warnings.push(format!(
+                "the key {id} of the channel {name} is not used: it is no header value"
+            ));
+            return;
+        };
+        let state = from.keys.state(&channel.name, &fingerprint);
+        let is_this =
+            |dead: &&DisabledKey| dead.channel == *channel.name && dead.fingerprint == fingerprint;
+        let recorded = from.entities.disabled_keys.iter().find(is_this);
+        let recorded = recorded.map(|dead| (dead.reason.as_str(), dead.disabled_ms));
+        apply(&state, dead.or(recorded), from.now_ms);
+        keys.push(Arc::new(ProviderKey {
+            id,
+            fingerprint,
+            header,
+            state,
+        }));
     };
     for secret in &channel.keys {
         add(None, secret, None);
     }
-    for key in from.entities.provider_keys.iter().filter(|key| key.channel == *channel.name) {
-        let disabled = key.disabled_reason.as_deref().map(|reason| (reason, key.disabled_ms.unwrap_or_default()));
-        add(Some(&key.id), &key.secret, disabled);
+    for key in from
+        .entities
+        .provider_keys
+        .iter()
+        .filter(|key| key.channel == *channel.name)
+    {
+        let since_ms = key.disabled_ms.unwrap_or_default();
+        let dead = key
+            .disabled_reason
+            .as_deref()
+            .map(|reason| (reason, since_ms));
+        add(Some(&key.id), &key.secret, dead);
     }
     keys
 }
@@ -169,7 +208,9 @@ fn keys(
 fn apply(state: &KeyState, dead: Option<(&str, u64)>, now_ms: u64) {
     match (dead, state.disabled()) {
         (Some((reason, since_ms)), None) => drop(state.disable(reason, since_ms)),
-        (None, Some(disabled)) if disabled.at_ms.saturating_add(WRITTEN_DOWN_MS) < now_ms => state.enable(),
+        (None, Some(disabled)) if disabled.at_ms.saturating_add(WRITTEN_DOWN_MS) < now_ms => {
+            state.enable()
+        }
         _ => {}
     }
 }

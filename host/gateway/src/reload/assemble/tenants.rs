@@ -25,7 +25,9 @@ pub(super) fn all(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Tenants
     for tenant in &from.entities.tenants {
         let id: Arc<str> = tenant.id.as_str().into();
         if tenants.contains_key(&id) {
-            warnings.push(format!("the tenant {id} of the API is not used: the settings file has one of this name"));
+            warnings.push(format!(
+                "the tenant {id} of the API is not used: the settings file has one of this name"
+            ));
             continue;
         }
         let zone = tenant.time_zone.as_deref().unwrap_or("UTC");
@@ -45,7 +47,9 @@ fn time_zone(tenant: &str, name: &str, warnings: &mut Vec<String>) -> TimeZone {
         return TimeZone::UTC;
     }
     TimeZone::get(name).unwrap_or_else(|_| {
-        warnings.push(format!("the tenant {tenant} has the days of UTC: its time zone {name:?} is not known here"));
+        warnings.push(format!(
+            "the tenant {tenant} has the days of UTC: its time zone {name:?} is not known here"
+        ));
         TimeZone::UTC
     })
 }
@@ -59,7 +63,9 @@ pub(super) fn keys(
 ) -> HashMap<[u8; 32], Arc<VirtualKey>> {
     let mut keys = HashMap::new();
     for tenant in &from.config.tenants {
-        let Some(owner) = tenants.get(&tenant.name) else { continue };
+        let Some(owner) = tenants.get(&tenant.name) else {
+            continue;
+        };
         for key in &tenant.keys {
             let Some(secret) = &key.secret else { continue };
             let made = VirtualKey {
@@ -74,11 +80,17 @@ pub(super) fn keys(
     }
     for key in &from.entities.keys {
         let Some(owner) = tenants.get(key.tenant.as_str()) else {
-            warnings.push(format!("the key {} is not used: there is no tenant {}", key.id, key.tenant));
+            warnings.push(format!(
+                "the key {} is not used: there is no tenant {}",
+                key.id, key.tenant
+            ));
             continue;
         };
         if keys.contains_key(&key.hash) {
-            warnings.push(format!("the key {} is not used: the settings file has its secret", key.id));
+            warnings.push(format!(
+                "the key {} is not used: the settings file has its secret",
+                key.id
+            ));
             continue;
         }
         let made = VirtualKey {
