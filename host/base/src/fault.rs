@@ -54,7 +54,13 @@ impl Fault {
         code: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { blame, status, code: code.into(), message: message.into(), retry_after_ms: None }
+        Self {
+            blame,
+            status,
+            code: code.into(),
+            message: message.into(),
+            retry_after_ms: None,
+        }
     }
 
     /// The same fault, with the time after which to try again.

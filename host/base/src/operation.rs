@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 /// The kinds of call that policies, prices and metrics tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "each variant is its own name; wit/policy.wit documents them")]
+#[expect(
+    missing_docs,
+    reason = "each variant is its own name; wit/policy.wit documents them"
+)]
 pub enum Operation {
     Chat,
     Completion,

@@ -95,7 +95,10 @@ impl App {
             store: store.clone(),
             background: background.handle().clone(),
         })?;
-        let engine = Engine::new(engine_settings(&config, &data_dir)?, Arc::<HostServices>::clone(&services))?;
+        let engine = Engine::new(
+            engine_settings(&config, &data_dir)?,
+            Arc::<HostServices>::clone(&services),
+        )?;
         let parts = ControlParts {
             engine: Arc::clone(&engine),
             services,
@@ -121,7 +124,9 @@ impl App {
             audit,
             background: background.handle().clone(),
         });
-        let tls = Tls::new(&TlsSettings { extra_ca_files: settings.ca_files.clone() })?;
+        let tls = Tls::new(&TlsSettings {
+            extra_ca_files: settings.ca_files.clone(),
+        })?;
         let side = SideThreads::start(&shared, &engine, &tls, settings.pool, questions, finished)?;
         let admin = admin::router(AdminState {
             control: Arc::clone(&control),
@@ -149,12 +154,26 @@ impl App {
             serves_admin: admin_address.is_none(),
             background: background.handle().clone(),
         })
-        .with_context(|| format!("{} cannot be listened on; is another program there?", settings.listen))?;
+        .with_context(|| {
+            format!(
+                "{} cannot be listened on; is another program there?",
+                settings.listen
+            )
+        })?;
         let address = server.address;
         let admin_address = admin_address.unwrap_or(address);
         data_dir.tell_addresses(&address.to_string(), &admin_address.to_string())?;
         tracing::info!(%address, %admin_address, workers = settings.workers, "serving");
-        Ok(Self { address, admin_address, control, data_dir, server, side, store, background })
+        Ok(Self {
+            address,
+            admin_address,
+            control,
+            data_dir,
+            server,
+            side,
+            store,
+            background,
+        })
     }
 
     /// Waits for SIGTERM or SIGINT, lets calls under way end, writes down what is left. SIGHUP
@@ -199,7 +218,11 @@ impl Settings {
         Self {
             listen: config.listen,
             admin_listen: config.admin_listen,
-            workers: if config.workers == 0 { cores } else { config.workers },
+            workers: if config.workers == 0 {
+                cores
+            } else {
+                config.workers
+            },
             ca_files: upstream.ca_files.clone(),
             pool: PoolSettings {
                 idle_per_origin_max: upstream.idle_connections_max,
@@ -220,7 +243,8 @@ fn open_store(config: &Config, data_dir: &DataDir, clock: &Arc<dyn Clock>) -> Re
         ..StoreSettings::default()
     };
     let path = data_dir.database();
-    Store::open(&path, &data_dir.master_key()?, settings).with_context(|| format!("the database {} cannot be opened", path.display()))
+    Store::open(&path, &data_dir.master_key()?, settings)
+        .with_context(|| format!("the database {} cannot be opened", path.display()))
 }
 
 fn engine_settings(config: &Config, data_dir: &DataDir) -> Result<EngineSettings> {
@@ -234,7 +258,14 @@ fn engine_settings(config: &Config, data_dir: &DataDir) -> Result<EngineSettings
     // Whoever has the master key may read provider keys; it authenticates compiled code as well,
     // under a name of its own so that neither use tells anything about the other.
     let master = data_dir.master_key()?.to_hex();
-    let cache_key = weir_store::sha256([b"weir compiled policies\0".as_slice(), master.expose().as_bytes()].concat().as_slice());
+    let cache_key = weir_store::sha256(
+        [
+            b"weir compiled policies\0".as_slice(),
+            master.expose().as_bytes(),
+        ]
+        .concat()
+        .as_slice(),
+    );
     Ok(EngineSettings {
         instances_max: u32::try_from(runtime.instances_max).unwrap_or(u32::MAX),
         memory_max_bytes: runtime.memory_max_bytes,
@@ -248,7 +279,9 @@ fn engine_settings(config: &Config, data_dir: &DataDir) -> Result<EngineSettings
 async fn serve_admin(address: SocketAddr, router: axum::Router) -> Result<SocketAddr> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
-        .with_context(|| format!("{address} cannot be listened on for the admin API; is another program there?"))?;
+        .with_context(|| {
+            format!("{address} cannot be listened on for the admin API; is another program there?")
+        })?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
@@ -260,8 +293,11 @@ async fn serve_admin(address: SocketAddr, router: axum::Router) -> Result<Socket
 
 async fn until_told(control: Arc<Control>) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int, mut hup) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
+    let (mut term, mut int, mut hup) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::hangup())?,
+    );
     loop {
         tokio::select! {
             _ = term.recv() => return Ok(()),

@@ -76,14 +76,25 @@ impl Settings {
     fn overrides(&self) -> Overrides {
         let start = Overrides::new()
             .flag("--listen", "listen", self.listen.as_deref())
-            .flag("--admin-listen", "admin_listen", self.admin_listen.as_deref())
+            .flag(
+                "--admin-listen",
+                "admin_listen",
+                self.admin_listen.as_deref(),
+            )
             .flag("--data-dir", "data_dir", self.data_dir.as_deref())
-            .flag("--policies-dir", "policies_dir", self.policies_dir.as_deref());
-        self.set.iter().fold(start, |overrides, setting| overrides.set(setting))
+            .flag(
+                "--policies-dir",
+                "policies_dir",
+                self.policies_dir.as_deref(),
+            );
+        self.set
+            .iter()
+            .fold(start, |overrides, setting| overrides.set(setting))
     }
 
     fn sources(&self) -> Result<Sources, String> {
-        Sources::of_process(self.config.as_deref(), self.overrides()).map_err(|error| error.to_string())
+        Sources::of_process(self.config.as_deref(), self.overrides())
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -104,12 +115,18 @@ fn run(command: Command) -> Result<(), String> {
             let (overrides, file) = (settings.overrides(), settings.config);
             app::serve(file, overrides).map_err(|error| format!("{error:#}"))
         }
-        Command::Config { command: ConfigCommand::Check(settings) } => check(&settings),
-        Command::Config { command: ConfigCommand::Doc } => print(&config::settings_markdown()),
+        Command::Config {
+            command: ConfigCommand::Check(settings),
+        } => check(&settings),
+        Command::Config {
+            command: ConfigCommand::Doc,
+        } => print(&config::settings_markdown()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "weir", &mut script);
-            stdout().write_all(&script).map_err(|error| error.to_string())
+            stdout()
+                .write_all(&script)
+                .map_err(|error| error.to_string())
         }
         Command::InternalCompile => weir_policy::compile_main(stdin(), stdout()),
     }
@@ -124,5 +141,7 @@ fn check(settings: &Settings) -> Result<(), String> {
 }
 
 fn print(text: &str) -> Result<(), String> {
-    stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
+    stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| error.to_string())
 }

@@ -47,7 +47,11 @@ use open::Open;
 
 /// Takes one request through the gateway and brings the reply. Never fails: what goes wrong
 /// becomes a reply in the caller's dialect.
-pub async fn handle(worker: &Rc<Worker>, peer: SocketAddr, request: Request<Incoming>) -> Response<ReplyBody> {
+pub async fn handle(
+    worker: &Rc<Worker>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
     // Who is it? Refused here, a caller is nobody: there is no tenant to put into the ledger.
     let (mut open, body) = match identify::caller(worker, peer, request) {
         Ok(known) => known,

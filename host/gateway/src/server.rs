@@ -71,7 +71,11 @@ impl Server {
         let parts = Arc::new(parts);
         let mut threads = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {
-            let (parts, stopping, connections) = (Arc::clone(&parts), stopping.clone(), Arc::clone(&connections));
+            let (parts, stopping, connections) = (
+                Arc::clone(&parts),
+                stopping.clone(),
+                Arc::clone(&connections),
+            );
             let thread = std::thread::Builder::new().name(format!("weir-worker-{index}"));
             threads.push(thread.spawn(move || {
                 if let Err(error) = run_worker(&parts, socket, stopping, connections) {
@@ -79,7 +83,12 @@ impl Server {
                 }
             })?);
         }
-        Ok(Self { address, stop, threads, connections })
+        Ok(Self {
+            address,
+            stop,
+            threads,
+            connections,
+        })
     }
 
     /// Stops accepting and lets calls under way end, for as long as their snapshot's
@@ -106,11 +115,18 @@ fn run_worker(
     stopping: Receiver<bool>,
     connections: Arc<AtomicUsize>,
 ) -> io::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(socket)?;
         let shared = Arc::clone(&parts.shared);
-        let worker = Rc::new(Worker::new(shared, Arc::clone(&parts.engine), parts.tls.clone(), parts.pool));
+        let worker = Rc::new(Worker::new(
+            shared,
+            Arc::clone(&parts.engine),
+            parts.tls.clone(),
+            parts.pool,
+        ));
         let site = Rc::new(Site::new(worker, parts, connections));
         connection::accept(site, listener, stopping).await;
         Ok(())

@@ -20,7 +20,12 @@ impl DataDir {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .with_context(|| format!("the data folder {} cannot be made; check data_dir and its permissions", path.display()))?;
+            .with_context(|| {
+                format!(
+                    "the data folder {} cannot be made; check data_dir and its permissions",
+                    path.display()
+                )
+            })?;
         Ok(Self(path.to_owned()))
     }
 
@@ -49,15 +54,21 @@ impl DataDir {
             Some(key) => (key, "WEIR_MASTER_KEY".to_owned()),
             None => {
                 let made = || Ok(MasterKey::generate()?.to_hex());
-                (self.kept("master-key", made)?, self.0.join("master-key").display().to_string())
+                (
+                    self.kept("master-key", made)?,
+                    self.0.join("master-key").display().to_string(),
+                )
             }
         };
-        MasterKey::from_hex(text.expose().trim()).with_context(|| format!("{place} is no master key: it takes 64 hexadecimal digits"))
+        MasterKey::from_hex(text.expose().trim())
+            .with_context(|| format!("{place} is no master key: it takes 64 hexadecimal digits"))
     }
 
     /// The virtual key that was made at the first start, where the file is still there.
     pub fn first_key(&self) -> Option<Secret> {
-        fs::read_to_string(self.0.join("first-key")).ok().map(|text| Secret::new(text.trim()))
+        fs::read_to_string(self.0.join("first-key"))
+            .ok()
+            .map(|text| Secret::new(text.trim()))
     }
 
     /// Makes the first virtual key.
@@ -68,7 +79,10 @@ impl DataDir {
     /// Tells other programs where this one listens.
     pub fn tell_addresses(&self, listen: &str, admin: &str) -> Result<()> {
         let text = serde_json::json!({ "listen": listen, "admin": admin }).to_string();
-        let (path, draft) = (self.0.join("listening.json"), self.0.join("listening.json.new"));
+        let (path, draft) = (
+            self.0.join("listening.json"),
+            self.0.join("listening.json.new"),
+        );
         fs::write(&draft, text)?;
         fs::rename(&draft, &path)?;
         Ok(())
@@ -102,12 +116,16 @@ impl DataDir {
 }
 
 fn given(variable: &str) -> Option<Secret> {
-    std::env::var(variable).ok().filter(|value| !value.is_empty()).map(Secret::new)
+    std::env::var(variable)
+        .ok()
+        .filter(|value| !value.is_empty())
+        .map(Secret::new)
 }
 
 /// A new secret of 32 random bytes.
 fn secret(prefix: &str) -> Result<Secret> {
     let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
     Ok(Secret::new(format!("{prefix}{}", hex::encode(bytes))))
 }

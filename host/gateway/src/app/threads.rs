@@ -34,13 +34,20 @@ impl SideThreads {
         let (stop, stopping) = watch::channel(());
         let audit = {
             let (engine, metrics) = (Arc::clone(engine), Arc::clone(&shared.metrics));
-            spawn("weir-audit", stopping.clone(), move || audit::run(engine, metrics, finished))?
+            spawn("weir-audit", stopping.clone(), move || {
+                audit::run(engine, metrics, finished)
+            })?
         };
         let inner = {
             let (shared, engine, tls) = (Arc::clone(shared), Arc::clone(engine), tls.clone());
-            spawn("weir-inner", stopping, move || answer(shared, engine, tls, pool, questions))?
+            spawn("weir-inner", stopping, move || {
+                answer(shared, engine, tls, pool, questions)
+            })?
         };
-        Ok(Self { stop, threads: vec![audit, inner] })
+        Ok(Self {
+            stop,
+            threads: vec![audit, inner],
+        })
     }
 
     /// Stops them and waits.
@@ -53,12 +60,18 @@ impl SideThreads {
 }
 
 /// A thread with a local runtime that runs until its work is done or nobody holds `stopping`'s end.
-fn spawn<F>(name: &str, mut stopping: watch::Receiver<()>, work: impl FnOnce() -> F + Send + 'static) -> io::Result<JoinHandle<()>>
+fn spawn<F>(
+    name: &str,
+    mut stopping: watch::Receiver<()>,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> io::Result<JoinHandle<()>>
 where
     F: Future<Output = ()> + 'static,
 {
     let runtime = move || -> io::Result<()> {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())?;
         runtime.block_on(async move {
             tokio::select! {
                 () = work() => {}
@@ -67,20 +80,34 @@ where
         });
         Ok(())
     };
-    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if let Err(error) = runtime() {
-            tracing::error!(%error, "a side thread could not run");
-        }
-    })
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            if let Err(error) = runtime() {
+                tracing::error!(%error, "a side thread could not run");
+            }
+        })
 }
 
 /// Puts policies' questions through the pipeline, side by side.
-async fn answer(shared: Arc<Shared>, engine: Arc<Engine>, tls: Tls, pool: PoolSettings, mut questions: mpsc::Receiver<InnerCall>) {
+async fn answer(
+    shared: Arc<Shared>,
+    engine: Arc<Engine>,
+    tls: Tls,
+    pool: PoolSettings,
+    mut questions: mpsc::Receiver<InnerCall>,
+) {
     let worker = Rc::new(Worker::new(shared, engine, tls, pool));
     while let Some(question) = questions.recv().await {
         let worker = Rc::clone(&worker);
         tokio::task::spawn_local(async move {
-            let InnerCall { policy, model, messages, max_output_tokens, mut reply } = question;
+            let InnerCall {
+                policy,
+                model,
+                messages,
+                max_output_tokens,
+                mut reply,
+            } = question;
             let answer = tokio::select! {
                 answer = inner::complete(&worker, &policy, &model, &messages, max_output_tokens) => answer,
                 // The policy waits no longer: the call is dropped, and settled as it stands.

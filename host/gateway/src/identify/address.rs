@@ -16,10 +16,16 @@ pub fn client_address(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) 
     }
     let mut client = near;
     let values: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-    let hops = values.iter().rev().filter_map(|value| value.to_str().ok()).flat_map(|text| text.rsplit(','));
+    let hops = values
+        .iter()
+        .rev()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.rsplit(','));
     for hop in hops {
         // What cannot be read was not written by a proxy worth trusting: stop at what is known.
-        let Some(address) = parse_hop(hop.trim()) else { break };
+        let Some(address) = parse_hop(hop.trim()) else {
+            break;
+        };
         client = address;
         if !is_proxy(&client) {
             break;
@@ -45,8 +51,16 @@ mod tests {
         for line in forwarded {
             headers.append("x-forwarded-for", line.parse().unwrap());
         }
-        let trusted = ["127.0.0.1/32".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
-        client_address(SocketAddr::new(peer.parse().unwrap(), 9), &headers, &trusted).to_string()
+        let trusted = [
+            "127.0.0.1/32".parse().unwrap(),
+            "10.0.0.0/8".parse().unwrap(),
+        ];
+        client_address(
+            SocketAddr::new(peer.parse().unwrap(), 9),
+            &headers,
+            &trusted,
+        )
+        .to_string()
     }
 
     #[test]
@@ -54,11 +68,23 @@ mod tests {
         assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
         assert_eq!(client("127.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         // What the client itself claims stands before what the proxy added.
-        assert_eq!(client("127.0.0.1", &["1.1.1.1, 198.51.100.1"]), "198.51.100.1");
-        assert_eq!(client("127.0.0.1", &["198.51.100.1, 10.1.2.3"]), "198.51.100.1");
-        assert_eq!(client("127.0.0.1", &["1.1.1.1", "198.51.100.1:4711"]), "198.51.100.1");
+        assert_eq!(
+            client("127.0.0.1", &["1.1.1.1, 198.51.100.1"]),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            client("127.0.0.1", &["198.51.100.1, 10.1.2.3"]),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            client("127.0.0.1", &["1.1.1.1", "198.51.100.1:4711"]),
+            "198.51.100.1"
+        );
         assert_eq!(client("127.0.0.1", &["garbage"]), "127.0.0.1");
-        assert_eq!(client("::ffff:127.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
+        assert_eq!(
+            client("::ffff:127.0.0.1", &["[2001:db8::1]"]),
+            "2001:db8::1"
+        );
         assert_eq!(client("127.0.0.1", &[]), "127.0.0.1");
     }
 }

@@ -20,7 +20,10 @@ pub struct Bans {
 impl Bans {
     /// Keeps `address` out until `until_ms` (Unix epoch). False where the list is full.
     pub fn ban(&self, address: IpAddr, until_ms: u64, now_ms: u64) -> bool {
-        let mut bans = self.until_ms.write().unwrap_or_else(PoisonError::into_inner);
+        let mut bans = self
+            .until_ms
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         bans.retain(|_, until| *until > now_ms);
         let fits = bans.len() < BANS_MAX || bans.contains_key(&address);
         if fits {
@@ -36,7 +39,9 @@ impl Bans {
             return None;
         }
         let bans = self.until_ms.read().unwrap_or_else(PoisonError::into_inner);
-        bans.get(address).and_then(|until| until.checked_sub(now_ms)).filter(|left| *left > 0)
+        bans.get(address)
+            .and_then(|until| until.checked_sub(now_ms))
+            .filter(|left| *left > 0)
     }
 }
 

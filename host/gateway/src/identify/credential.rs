@@ -15,9 +15,20 @@ pub fn take_credential(headers: &mut HeaderMap) -> Option<Secret> {
     let bearer = headers.remove(AUTHORIZATION);
     let plain = headers.remove(X_API_KEY);
     let google = headers.remove(X_GOOG_API_KEY);
-    let bearer = bearer.as_ref().and_then(|value| value.to_str().ok()).and_then(bearer_token);
-    let given = |value: &Option<http::HeaderValue>| value.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let secret = bearer.map(str::to_owned).or_else(|| given(&plain)).or_else(|| given(&google))?;
+    let bearer = bearer
+        .as_ref()
+        .and_then(|value| value.to_str().ok())
+        .and_then(bearer_token);
+    let given = |value: &Option<http::HeaderValue>| {
+        value
+            .as_ref()
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let secret = bearer
+        .map(str::to_owned)
+        .or_else(|| given(&plain))
+        .or_else(|| given(&google))?;
     Some(Secret::new(secret.trim()))
 }
 
@@ -47,8 +58,14 @@ mod tests {
 
     #[test]
     fn every_dialects_header_is_read_and_removed() {
-        assert_eq!(taken("authorization", "Bearer sk-1").as_deref(), Some("sk-1"));
-        assert_eq!(taken("authorization", "bearer sk-1").as_deref(), Some("sk-1"));
+        assert_eq!(
+            taken("authorization", "Bearer sk-1").as_deref(),
+            Some("sk-1")
+        );
+        assert_eq!(
+            taken("authorization", "bearer sk-1").as_deref(),
+            Some("sk-1")
+        );
         assert_eq!(taken("authorization", "Basic sk-1"), None);
         assert_eq!(taken("x-api-key", "sk-1").as_deref(), Some("sk-1"));
         assert_eq!(taken("x-goog-api-key", "sk-1").as_deref(), Some("sk-1"));

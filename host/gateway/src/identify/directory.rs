@@ -36,7 +36,10 @@ pub struct VirtualKey {
 impl VirtualKey {
     /// A label of the key, else of its tenant.
     pub fn label(&self, name: &str) -> Option<&str> {
-        let labels = self.labels.get(name).or_else(|| self.tenant.labels.get(name));
+        let labels = self
+            .labels
+            .get(name)
+            .or_else(|| self.tenant.labels.get(name));
         labels.map(String::as_str)
     }
 

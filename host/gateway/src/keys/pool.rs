@@ -30,7 +30,10 @@ pub struct KeyPool {
 impl KeyPool {
     /// A pool of these keys.
     pub fn new(keys: Vec<Arc<ProviderKey>>) -> Self {
-        Self { keys, next: AtomicUsize::new(0) }
+        Self {
+            keys,
+            next: AtomicUsize::new(0),
+        }
     }
 
     /// The next usable key that is not among `tried`.
@@ -44,14 +47,21 @@ impl KeyPool {
 
     /// How many keys neither rest nor are disabled.
     pub fn usable(&self, now_ms: u64) -> u32 {
-        let count = self.keys.iter().filter(|key| key.state.usable(now_ms)).count();
+        let count = self
+            .keys
+            .iter()
+            .filter(|key| key.state.usable(now_ms))
+            .count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// The earliest time at which a resting key may be used again, in milliseconds since the
     /// Unix epoch; none where every key is disabled or there is no key.
     pub fn next_usable_ms(&self) -> Option<u64> {
-        let resting = self.keys.iter().filter(|key| key.state.disabled().is_none());
+        let resting = self
+            .keys
+            .iter()
+            .filter(|key| key.state.disabled().is_none());
         resting.map(|key| key.state.rest.until_ms()).min()
     }
 
@@ -70,7 +80,10 @@ mod tests {
             Arc::new(ProviderKey {
                 id: Arc::from(*id),
                 fingerprint: [0; 32],
-                header: (http::header::AUTHORIZATION, HeaderValue::from_static("Bearer x")),
+                header: (
+                    http::header::AUTHORIZATION,
+                    HeaderValue::from_static("Bearer x"),
+                ),
                 state: Arc::default(),
             })
         };

@@ -42,11 +42,15 @@ impl Rest {
 
     /// Another refusal: the pause begins, or grows.
     pub fn begin(&self, now_ms: u64, asked_ms: Option<u64>, cooldown: Cooldown) {
-        let row = self.refusals_in_a_row.fetch_add(1, Ordering::Relaxed).min(30);
+        let row = self
+            .refusals_in_a_row
+            .fetch_add(1, Ordering::Relaxed)
+            .min(30);
         let pause_ms = asked_ms
             .unwrap_or_else(|| cooldown.first_ms.saturating_mul(1 << row))
             .min(cooldown.max_ms);
-        self.until_ms.fetch_max(now_ms.saturating_add(pause_ms), Ordering::Relaxed);
+        self.until_ms
+            .fetch_max(now_ms.saturating_add(pause_ms), Ordering::Relaxed);
     }
 
     /// A call went well: the next pause starts small again.
@@ -87,8 +91,13 @@ impl KeyState {
     /// Takes the key out of rotation. True where it was in rotation before, so that of many calls
     /// that fail together one writes the record.
     pub fn disable(&self, reason: &str, now_ms: u64) -> bool {
-        let record = Arc::new(Disabled { reason: reason.to_owned(), at_ms: now_ms });
-        self.disabled.compare_and_swap(&None::<Arc<Disabled>>, Some(record)).is_none()
+        let record = Arc::new(Disabled {
+            reason: reason.to_owned(),
+            at_ms: now_ms,
+        });
+        self.disabled
+            .compare_and_swap(&None::<Arc<Disabled>>, Some(record))
+            .is_none()
     }
 
     /// Puts the key back into rotation.
@@ -109,7 +118,10 @@ impl KeyRegistry {
     /// The state of the key with this fingerprint in this channel; made when first asked for.
     pub fn state(&self, channel: &str, fingerprint: &[u8; 32]) -> Arc<KeyState> {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        states.entry((channel.to_owned(), *fingerprint)).or_default().clone()
+        states
+            .entry((channel.to_owned(), *fingerprint))
+            .or_default()
+            .clone()
     }
 }
 
@@ -121,14 +133,20 @@ pub fn fingerprint(secret: &Secret) -> [u8; 32] {
 /// The public id of a key that has none of its own: the first sixteen hexadecimal digits of its
 /// fingerprint.
 pub fn public_id(fingerprint: &[u8; 32]) -> String {
-    format!("pk_{}", hex::encode(fingerprint.get(..8).unwrap_or_default()))
+    format!(
+        "pk_{}",
+        hex::encode(fingerprint.get(..8).unwrap_or_default())
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const COOLDOWN: Cooldown = Cooldown { first_ms: 1_000, max_ms: 60_000 };
+    const COOLDOWN: Cooldown = Cooldown {
+        first_ms: 1_000,
+        max_ms: 60_000,
+    };
 
     #[test]
     fn a_refused_key_rests_as_long_as_asked_or_ever_longer() {

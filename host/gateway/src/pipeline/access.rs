@@ -15,7 +15,10 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
     let chain = Arc::clone(&open.chain);
     for binding in chain.with(Hook::Access) {
         let running = Running::new(open, binding, Hook::Access);
-        let answer = worker.policies.authorize(&binding.version, &open.scope, &open.facts.summary()).await;
+        let answer = worker
+            .policies
+            .authorize(&binding.version, &open.scope, &open.facts.summary())
+            .await;
         running.judge(open, answer)?;
     }
     Ok(())

@@ -19,7 +19,10 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<Option<Reply>, 
     let chain = Arc::clone(&open.chain);
     for binding in chain.with(Hook::Answer) {
         let running = Running::new(open, binding, Hook::Answer);
-        let answer = worker.policies.answer(&binding.version, &open.scope, &open.facts.summary()).await;
+        let answer = worker
+            .policies
+            .answer(&binding.version, &open.scope, &open.facts.summary())
+            .await;
         if let Some(Some(response)) = running.judge(open, answer)? {
             return Ok(Some(to_reply(response)));
         }
@@ -30,13 +33,20 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<Option<Reply>, 
 /// A policy's response as one to send. Headers that belong to the connection are left out.
 pub fn to_reply(response: Response) -> Reply {
     let (headers, body) = (to_headers(&response.headers), Bytes::from(response.body));
-    Reply { status: response.status, headers, source: Source::Whole(body), by_policy: true }
+    Reply {
+        status: response.status,
+        headers,
+        source: Source::Whole(body),
+        by_policy: true,
+    }
 }
 
 /// Header pairs as a map; what is no header, or not a policy's to set, is left out.
 pub fn to_headers(pairs: &[(String, String)]) -> HeaderMap {
     let pair = |(name, value): &(String, String)| {
-        let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| !is_own(name))?;
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .ok()
+            .filter(|name| !is_own(name))?;
         Some((name, HeaderValue::from_str(value).ok()?))
     };
     let mut headers = HeaderMap::new();

@@ -41,13 +41,22 @@ pub struct Reply {
 }
 
 /// Where the body of a reply comes from.
-#[expect(clippy::large_enum_variant, reason = "one lives for each call, and nearly all are the large one")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives for each call, and nearly all are the large one"
+)]
 pub enum Source {
     /// A provider, piece by piece. `hides_usage`: the event that holds only the usage was asked for
     /// by Weir and is not for the caller.
-    Upstream { body: UpstreamBody, hides_usage: bool },
+    Upstream {
+        body: UpstreamBody,
+        hides_usage: bool,
+    },
     /// The built-in provider, piece by piece; the same goes for it.
-    Fake { body: Box<send::FakeBody>, hides_usage: bool },
+    Fake {
+        body: Box<send::FakeBody>,
+        hides_usage: bool,
+    },
     /// It is here already.
     Whole(Bytes),
 }
@@ -55,7 +64,10 @@ pub enum Source {
 pub use send::FakeBody;
 
 /// Why the last try brought nothing, to say the right thing when none is left.
-#[expect(clippy::large_enum_variant, reason = "one lives for each call that fails")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives for each call that fails"
+)]
 enum LastFailure {
     /// A provider answered, with an error.
     Answered(Reply),
@@ -70,7 +82,9 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open, plan: Vec<Planned>) -> Re
     for planned in &plan {
         let mut tried: Vec<Arc<str>> = Vec::new();
         while left > 0 {
-            let Ok(key) = pick(&planned.channel, worker.now_ms(), &tried) else { break };
+            let Ok(key) = pick(&planned.channel, worker.now_ms(), &tried) else {
+                break;
+            };
             left -= 1;
             tried.extend(key.iter().map(|key| Arc::clone(&key.id)));
             let (failure, verdict) = match once(worker, open, planned, key.as_deref()).await? {
@@ -98,15 +112,29 @@ enum Tried {
 }
 
 /// A key for the next try: none for a channel that needs none, an error where no key is left.
-fn pick(channel: &Channel, now_ms: u64, tried: &[Arc<str>]) -> Result<Option<Arc<ProviderKey>>, ()> {
+fn pick(
+    channel: &Channel,
+    now_ms: u64,
+    tried: &[Arc<str>],
+) -> Result<Option<Arc<ProviderKey>>, ()> {
     if channel.keys.keys().is_empty() {
         return if tried.is_empty() { Ok(None) } else { Err(()) };
     }
-    channel.keys.pick(now_ms, tried).cloned().map(Some).ok_or(())
+    channel
+        .keys
+        .pick(now_ms, tried)
+        .cloned()
+        .map(Some)
+        .ok_or(())
 }
 
 /// One try at one channel with one key.
-async fn once(worker: &Rc<Worker>, open: &mut Open, planned: &Planned, key: Option<&ProviderKey>) -> Result<Tried, Fault> {
+async fn once(
+    worker: &Rc<Worker>,
+    open: &mut Open,
+    planned: &Planned,
+    key: Option<&ProviderKey>,
+) -> Result<Tried, Fault> {
     let channel = &planned.channel;
     let model = Arc::from(channel.upstream_model(&open.facts.model));
     open.serving = Some(Serving::new(channel));
@@ -132,45 +160,75 @@ async fn once(worker: &Rc<Worker>, open: &mut Open, planned: &Planned, key: Opti
             let verdict = judge(&got);
             consequences(worker, open, channel, key, &verdict, now_ms);
             if verdict.is_answer() {
-                channel.health.answered(now_ms, elapsed.as_secs_f32() * 1_000.0);
-                mark(open, if got.status < 400 { AttemptOutcome::Success } else { AttemptOutcome::Rejected });
+                channel
+                    .health
+                    .answered(now_ms, elapsed.as_secs_f32() * 1_000.0);
+                mark(
+                    open,
+                    if got.status < 400 {
+                        AttemptOutcome::Success
+                    } else {
+                        AttemptOutcome::Rejected
+                    },
+                );
                 open.attempts.push(row);
                 return Ok(Tried::Answered(got.into_reply()));
             }
             if verdict == Verdict::NextChannel {
                 channel.health.failed(now_ms, cooldown);
             } else {
-                channel.health.answered(now_ms, elapsed.as_secs_f32() * 1_000.0);
+                channel
+                    .health
+                    .answered(now_ms, elapsed.as_secs_f32() * 1_000.0);
             }
             row.failure = Some(Cow::Owned(verdict.as_str().to_owned()));
             open.attempts.push(row);
             mark(open, verdict.outcome());
-            Ok(Tried::Failed(LastFailure::Answered(got.into_reply()), verdict))
+            Ok(Tried::Failed(
+                LastFailure::Answered(got.into_reply()),
+                verdict,
+            ))
         }
         Err(failed) => {
             row.failure = Some(Cow::Borrowed(failed.code()));
             open.attempts.push(row);
             channel.health.failed(now_ms, cooldown);
             mark(open, failed.outcome());
-            Ok(Tried::Failed(LastFailure::Unanswered(unanswered(&failed, channel)), Verdict::NextChannel))
+            Ok(Tried::Failed(
+                LastFailure::Unanswered(unanswered(&failed, channel)),
+                Verdict::NextChannel,
+            ))
         }
     }
 }
 
 /// What a provider's word means for the key: dead, resting, or well.
-fn consequences(worker: &Worker, open: &Open, channel: &Channel, key: Option<&ProviderKey>, verdict: &Verdict, now_ms: u64) {
+fn consequences(
+    worker: &Worker,
+    open: &Open,
+    channel: &Channel,
+    key: Option<&ProviderKey>,
+    verdict: &Verdict,
+    now_ms: u64,
+) {
     let Some(key) = key else { return };
     match verdict {
         Verdict::DeadKey(reason) => {
             if key.state.disable(reason, now_ms) {
-                worker.shared.metrics.provider_key_disabled(&channel.name, &key.id, reason);
+                worker
+                    .shared
+                    .metrics
+                    .provider_key_disabled(&channel.name, &key.id, reason);
                 remember(worker, channel, key, reason, now_ms);
             }
         }
         Verdict::KeyRests(asked_ms) => {
             key.state.rest.begin(now_ms, *asked_ms, cooldown(open));
             let rests_ms = key.state.rest.until_ms().saturating_sub(now_ms);
-            worker.shared.metrics.provider_key_cooled(&channel.name, &key.id, rests_ms);
+            worker
+                .shared
+                .metrics
+                .provider_key_cooled(&channel.name, &key.id, rests_ms);
         }
         Verdict::Answer => key.state.rest.went_well(),
         Verdict::OtherKey | Verdict::NextChannel => {}
@@ -201,7 +259,10 @@ fn mark(open: &mut Open, outcome: AttemptOutcome) {
 
 fn cooldown(open: &Open) -> Cooldown {
     let settings = &open.call.snapshot.config.cooldown;
-    Cooldown { first_ms: settings.first_ms, max_ms: settings.max_ms }
+    Cooldown {
+        first_ms: settings.first_ms,
+        max_ms: settings.max_ms,
+    }
 }
 
 fn unanswered(failed: &Failed, channel: &Channel) -> Fault {
@@ -210,17 +271,23 @@ fn unanswered(failed: &Failed, channel: &Channel) -> Fault {
         Failed::Send(error) if error.is_timeout() => (
             504,
             "provider_timeout",
-            format!("The provider behind channel `{name}` did not answer in time ({error}); try again later."),
+            format!(
+                "The provider behind channel `{name}` did not answer in time ({error}); try again later."
+            ),
         ),
         Failed::Send(error) => (
             502,
             "provider_unreachable",
-            format!("The provider behind channel `{name}` could not be reached ({error}); try again later."),
+            format!(
+                "The provider behind channel `{name}` could not be reached ({error}); try again later."
+            ),
         ),
         Failed::Reply(problem) => (
             502,
             "provider_broken",
-            format!("The provider behind channel `{name}` sent a reply that broke off ({problem}); try again later."),
+            format!(
+                "The provider behind channel `{name}` sent a reply that broke off ({problem}); try again later."
+            ),
         ),
     };
     Fault::new(Blame::Upstream, status, code, message)
@@ -233,7 +300,10 @@ fn no_usable_key(worker: &Worker, plan: &[Planned]) -> Fault {
         "no_usable_key",
         "No channel for this model has a provider key that may be used now; try again later, or tell the operator of this gateway.",
     );
-    let soonest = plan.iter().filter_map(|planned| planned.channel.keys.next_usable_ms()).min();
+    let soonest = plan
+        .iter()
+        .filter_map(|planned| planned.channel.keys.next_usable_ms())
+        .min();
     match soonest {
         Some(at_ms) => fault.retry_after_ms(at_ms.saturating_sub(worker.now_ms())),
         None => fault,

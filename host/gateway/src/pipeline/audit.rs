@@ -54,7 +54,13 @@ impl AuditQueue {
     /// A queue and its far end.
     pub fn new() -> (Self, mpsc::Receiver<Finished>) {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-        (Self { sender, dropped: Arc::default() }, receiver)
+        (
+            Self {
+                sender,
+                dropped: Arc::default(),
+            },
+            receiver,
+        )
     }
 
     /// Hands over a finished call; never waits.
@@ -91,12 +97,21 @@ async fn show(worker: &weir_policy::Worker, metrics: &Metrics, finished: &Finish
         total_ms: finished.total_ms,
         usage: hook::usage(&finished.usage),
     };
-    for binding in call.snapshot.chain_of(&call.key.tenant.id).with(Hook::Audit) {
+    for binding in call
+        .snapshot
+        .chain_of(&call.key.tenant.id)
+        .with(Hook::Audit)
+    {
         let started = Instant::now();
         let result = worker.finished(&binding.version, &scope, &outcome).await;
         binding.metrics.ran(Hook::Audit as usize, started.elapsed());
         if let Err(failure) = result {
-            metrics.policy_failed(&binding.name, Hook::Audit.as_str(), failure.code(), &failure);
+            metrics.policy_failed(
+                &binding.name,
+                Hook::Audit.as_str(),
+                failure.code(),
+                &failure,
+            );
         }
     }
 }

@@ -63,13 +63,18 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let piece = match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(Ok)),
             Kind::Relay(relay) => relay.poll_next(cx),
             Kind::Made(stream) => stream.as_mut().poll_next(cx),
             Kind::Admin(body) => {
-                return Pin::new(body).poll_frame(cx).map_err(|error| Broken(error.to_string()));
+                return Pin::new(body)
+                    .poll_frame(cx)
+                    .map_err(|error| Broken(error.to_string()));
             }
         };
         piece.map(|piece| piece.map(|piece| piece.map(Frame::data)))
@@ -94,4 +99,3 @@ impl Body for ReplyBody {
         }
     }
 }
-

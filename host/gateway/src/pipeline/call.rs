@@ -69,7 +69,6 @@ pub struct Call {
     pub request: Mutex<Request>,
 }
 
-
 impl Call {
     /// The request as it stands. Held for a few instructions at a time, never across an await.
     pub fn request(&self) -> MutexGuard<'_, Request> {

@@ -51,10 +51,14 @@ impl Chain {
     /// A chain of these policies.
     pub fn new(bindings: &[Arc<Binding>]) -> Self {
         let with = |hook: Hook| {
-            let exporting = bindings.iter().filter(|binding| binding.version.hooks().contains(hook));
+            let exporting = bindings
+                .iter()
+                .filter(|binding| binding.version.hooks().contains(hook));
             exporting.cloned().collect()
         };
-        Self { by_hook: Hook::ALL.map(with) }
+        Self {
+            by_hook: Hook::ALL.map(with),
+        }
     }
 
     /// The policies that have this hook, in order.

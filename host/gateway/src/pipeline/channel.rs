@@ -69,12 +69,19 @@ impl Channel {
             Target::Http { family: own, .. } => *own == family,
             Target::Fake(_) => true,
         };
-        speaks && (model.is_empty() || self.model_map.contains_key(model) || self.models.is_match(model))
+        speaks
+            && (model.is_empty()
+                || self.model_map.contains_key(model)
+                || self.models.is_match(model))
     }
 
     /// How many of its keys may be used now. A channel that needs no key counts as one that has one.
     pub fn usable_keys(&self, now_ms: u64) -> u32 {
-        if self.keys.keys().is_empty() { 1 } else { self.keys.usable(now_ms) }
+        if self.keys.keys().is_empty() {
+            1
+        } else {
+            self.keys.usable(now_ms)
+        }
     }
 
     /// What the provider calls `model`.
@@ -91,7 +98,10 @@ impl Channel {
 /// it is not doubled.
 pub fn upstream_path(family: Family, base_path: &str, path: &str) -> String {
     let base = base_path.trim_end_matches('/');
-    let version_end = path.get(1..).and_then(|rest| rest.find('/')).map_or(path.len(), |at| at + 1);
+    let version_end = path
+        .get(1..)
+        .and_then(|rest| rest.find('/'))
+        .map_or(path.len(), |at| at + 1);
     let (version, rest) = path.split_at(version_end);
     let replaces = match family {
         Family::Openai => !base.is_empty(),
@@ -104,9 +114,18 @@ pub fn upstream_path(family: Family, base_path: &str, path: &str) -> String {
 /// The header in which providers of `family` take their key.
 pub fn key_header(family: Family, secret: &Secret) -> Option<(HeaderName, HeaderValue)> {
     let (name, text) = match family {
-        Family::Openai => (http::header::AUTHORIZATION, format!("Bearer {}", secret.expose())),
-        Family::Anthropic => (HeaderName::from_static("x-api-key"), secret.expose().to_owned()),
-        Family::Gemini => (HeaderName::from_static("x-goog-api-key"), secret.expose().to_owned()),
+        Family::Openai => (
+            http::header::AUTHORIZATION,
+            format!("Bearer {}", secret.expose()),
+        ),
+        Family::Anthropic => (
+            HeaderName::from_static("x-api-key"),
+            secret.expose().to_owned(),
+        ),
+        Family::Gemini => (
+            HeaderName::from_static("x-goog-api-key"),
+            secret.expose().to_owned(),
+        ),
     };
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
@@ -120,18 +139,47 @@ mod tests {
     #[test]
     fn base_urls_are_joined_as_each_sdk_writes_them() {
         let cases = [
-            (Family::Openai, "/v1", "/v1/chat/completions", "/v1/chat/completions"),
-            (Family::Openai, "/openai/v1/", "/v1/models", "/openai/v1/models"),
+            (
+                Family::Openai,
+                "/v1",
+                "/v1/chat/completions",
+                "/v1/chat/completions",
+            ),
+            (
+                Family::Openai,
+                "/openai/v1/",
+                "/v1/models",
+                "/openai/v1/models",
+            ),
             (Family::Openai, "", "/v1/models", "/v1/models"),
-            (Family::Openai, "/v1beta/openai", "/v1/chat/completions", "/v1beta/openai/chat/completions"),
+            (
+                Family::Openai,
+                "/v1beta/openai",
+                "/v1/chat/completions",
+                "/v1beta/openai/chat/completions",
+            ),
             (Family::Anthropic, "", "/v1/messages", "/v1/messages"),
             (Family::Anthropic, "/v1", "/v1/messages", "/v1/messages"),
-            (Family::Anthropic, "/anthropic", "/v1/messages", "/anthropic/v1/messages"),
-            (Family::Gemini, "/v1beta", "/v1beta/models/g:generateContent", "/v1beta/models/g:generateContent"),
+            (
+                Family::Anthropic,
+                "/anthropic",
+                "/v1/messages",
+                "/anthropic/v1/messages",
+            ),
+            (
+                Family::Gemini,
+                "/v1beta",
+                "/v1beta/models/g:generateContent",
+                "/v1beta/models/g:generateContent",
+            ),
             (Family::Gemini, "", "/v1beta/models", "/v1beta/models"),
         ];
         for (family, base, path, expected) in cases {
-            assert_eq!(upstream_path(family, base, path), expected, "{base} + {path}");
+            assert_eq!(
+                upstream_path(family, base, path),
+                expected,
+                "{base} + {path}"
+            );
         }
     }
 }

@@ -44,17 +44,26 @@ pub fn to_caller(mut open: Open, fault: &Fault) -> Response<ReplyBody> {
         Blame::Client | Blame::Policy => Ended::Refused,
         Blame::Upstream | Blame::Gateway => Ended::Failed,
     };
-    render(open.call.dialect.family(), fault, &open.call.id_header, open.call.id_text())
+    render(
+        open.call.dialect.family(),
+        fault,
+        &open.call.id_header,
+        open.call.id_text(),
+    )
 }
 
 fn render(family: Family, fault: &Fault, id: &HeaderValue, id_text: &str) -> Response<ReplyBody> {
     let body = error::render(family, fault, id_text);
     let mut response = Response::new(ReplyBody::full(body.into()));
-    *response.status_mut() = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);
     if let Some(after_ms) = fault.retry_after_ms {
-        headers.insert(RETRY_AFTER, HeaderValue::from(after_ms.div_ceil(1_000).max(1)));
+        headers.insert(
+            RETRY_AFTER,
+            HeaderValue::from(after_ms.div_ceil(1_000).max(1)),
+        );
     }
     name(headers, family, id);
     response

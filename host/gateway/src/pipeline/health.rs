@@ -67,7 +67,11 @@ impl Health {
         let bucket = self.bucket(now_ms);
         bucket.calls.fetch_add(1, Ordering::Relaxed);
         let mean = f32::from_bits(self.first_byte_ms.load(Ordering::Relaxed));
-        let next = if mean == 0.0 { first_byte_ms } else { mean + (first_byte_ms - mean) * NEW_SHARE };
+        let next = if mean == 0.0 {
+            first_byte_ms
+        } else {
+            mean + (first_byte_ms - mean) * NEW_SHARE
+        };
         self.first_byte_ms.store(next.to_bits(), Ordering::Relaxed);
         if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
@@ -88,15 +92,25 @@ impl Health {
     /// The figures of this moment.
     pub fn measured(&self, now_ms: u64) -> Measured {
         let oldest = slot(now_ms).saturating_sub(BUCKETS as u64 - 1);
-        let live = self.buckets.iter().filter(|bucket| bucket.slot.load(Ordering::Relaxed) >= oldest);
+        let live = self
+            .buckets
+            .iter()
+            .filter(|bucket| bucket.slot.load(Ordering::Relaxed) >= oldest);
         let (calls, failures) = live.fold((0_u32, 0_u32), |(calls, failures), bucket| {
             (
                 calls.saturating_add(bucket.calls.load(Ordering::Relaxed)),
                 failures.saturating_add(bucket.failures.load(Ordering::Relaxed)),
             )
         });
-        #[expect(clippy::cast_precision_loss, reason = "a rate of calls in a minute needs no more digits")]
-        let error_rate = if calls < SAMPLES_MIN { 0.0 } else { failures as f32 / calls as f32 };
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a rate of calls in a minute needs no more digits"
+        )]
+        let error_rate = if calls < SAMPLES_MIN {
+            0.0
+        } else {
+            failures as f32 / calls as f32
+        };
         Measured {
             error_rate,
             samples: calls,
@@ -109,10 +123,18 @@ impl Health {
     /// The bucket of this moment, emptied by whoever comes first in its ten seconds.
     fn bucket(&self, now_ms: u64) -> &Bucket {
         let slot = slot(now_ms);
-        #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the length")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the index is taken modulo the length"
+        )]
         let bucket = &self.buckets[usize::try_from(slot).unwrap_or(0) % BUCKETS];
         let seen = bucket.slot.load(Ordering::Relaxed);
-        if seen != slot && bucket.slot.compare_exchange(seen, slot, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if seen != slot
+            && bucket
+                .slot
+                .compare_exchange(seen, slot, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
             bucket.calls.store(0, Ordering::Relaxed);
             bucket.failures.store(0, Ordering::Relaxed);
         }
@@ -128,7 +150,10 @@ fn slot(now_ms: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const COOLDOWN: Cooldown = Cooldown { first_ms: 1_000, max_ms: 60_000 };
+    const COOLDOWN: Cooldown = Cooldown {
+        first_ms: 1_000,
+        max_ms: 60_000,
+    };
 
     #[test]
     fn failures_are_forgotten_after_a_minute() {
@@ -140,7 +165,13 @@ mod tests {
         for _ in 0..10 {
             health.failed(start, COOLDOWN);
         }
-        assert_eq!((health.measured(start).error_rate, health.measured(start).samples), (0.5, 20));
+        assert_eq!(
+            (
+                health.measured(start).error_rate,
+                health.measured(start).samples
+            ),
+            (0.5, 20)
+        );
         assert_eq!(health.measured(start + 70_000).samples, 0);
     }
 

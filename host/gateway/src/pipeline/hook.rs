@@ -86,7 +86,12 @@ impl Running {
         // Only an edit could tell a shadow from the policy that it shadows.
         let copies = binding.mode == Mode::Shadow && hook == Hook::Rewrite;
         let scope = copies.then(|| CallScope::new(open.call.shadow()));
-        Self { binding: Arc::clone(binding), hook, started: Instant::now(), scope }
+        Self {
+            binding: Arc::clone(binding),
+            hook,
+            started: Instant::now(),
+            scope,
+        }
     }
 
     /// How long it has been running.
@@ -97,7 +102,12 @@ impl Running {
     /// Records the answer. None where the policy has no say: it failed and its failures are
     /// allowed, or it only shadows.
     pub fn judge<T>(self, open: &mut Open, answer: Answer<T>) -> Result<Option<T>, Fault> {
-        let Self { binding, hook, started, .. } = self;
+        let Self {
+            binding,
+            hook,
+            started,
+            ..
+        } = self;
         let elapsed = started.elapsed();
         binding.metrics.ran(hook as usize, elapsed);
         let (result, verdict) = match answer {
@@ -108,8 +118,16 @@ impl Running {
                 (Err(refusal(denial)), verdict)
             }
             Err(failure) => {
-                open.worker.shared.metrics.policy_failed(&binding.name, hook.as_str(), failure.code(), &failure);
-                (failed(&binding, &failure), Cow::Owned(format!("failed:{}", failure.code())))
+                open.worker.shared.metrics.policy_failed(
+                    &binding.name,
+                    hook.as_str(),
+                    failure.code(),
+                    &failure,
+                );
+                (
+                    failed(&binding, &failure),
+                    Cow::Owned(format!("failed:{}", failure.code())),
+                )
             }
         };
         let shadowed = binding.mode == Mode::Shadow;
@@ -118,7 +136,11 @@ impl Running {
             policy: Arc::clone(&binding.name),
             digest: Arc::clone(&binding.digest),
             micros: u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX),
-            verdict: if shadowed { Cow::Owned(format!("shadow:{verdict}")) } else { verdict },
+            verdict: if shadowed {
+                Cow::Owned(format!("shadow:{verdict}"))
+            } else {
+                verdict
+            },
         });
         if shadowed { Ok(None) } else { result }
     }

@@ -11,12 +11,19 @@ use super::call::{Call, Request};
 
 /// Headers that belong to the connection or to the gateway: no policy may set them.
 fn is_reserved(name: &HeaderName) -> bool {
-    super::target::is_own(name) || matches!(name.as_str(), "authorization" | "x-api-key" | "x-goog-api-key" | "x-request-id" | "content-type")
+    super::target::is_own(name)
+        || matches!(
+            name.as_str(),
+            "authorization" | "x-api-key" | "x-goog-api-key" | "x-request-id" | "content-type"
+        )
 }
 
 impl Call {
     /// Lets `edit` make a new body of the JSON body.
-    fn edit_json(&self, edit: impl FnOnce(&[u8]) -> Result<Vec<u8>, JsonError>) -> Result<(), String> {
+    fn edit_json(
+        &self,
+        edit: impl FnOnce(&[u8]) -> Result<Vec<u8>, JsonError>,
+    ) -> Result<(), String> {
         if self.body_kind != BodyKind::Json {
             return Err("the body of this call is not JSON".to_owned());
         }
@@ -39,8 +46,13 @@ impl Call {
 }
 
 fn parse_name(name: &str) -> Result<HeaderName, String> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))?;
-    if is_reserved(&name) { Err(format!("`{name}` is set by the gateway itself")) } else { Ok(name) }
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| format!("`{name}` is no header name"))?;
+    if is_reserved(&name) {
+        Err(format!("`{name}` is set by the gateway itself"))
+    } else {
+        Ok(name)
+    }
 }
 
 impl CallHost for Call {
@@ -66,26 +78,41 @@ impl CallHost for Call {
 
     fn header(&self, name: &str) -> Option<String> {
         let request = self.request();
-        request.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        request
+            .headers
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     }
 
     fn headers(&self) -> Vec<(String, String)> {
         let request = self.request();
         let pair = |(name, value): (&HeaderName, &HeaderValue)| {
-            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            (
+                name.as_str().to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
         };
         request.headers.iter().map(pair).collect()
     }
 
     fn json(&self, pointer: &str) -> Option<String> {
         let request = self.request();
-        json::get(&request.body, pointer).ok().flatten().map(str::to_owned)
+        json::get(&request.body, pointer)
+            .ok()
+            .flatten()
+            .map(str::to_owned)
     }
 
     fn messages(&self) -> Vec<Message> {
         let request = self.request();
         let messages = prompt::messages(self.dialect, &request.body).unwrap_or_default();
-        messages.into_iter().map(|message| Message { role: message.role, text: message.text }).collect()
+        messages
+            .into_iter()
+            .map(|message| Message {
+                role: message.role,
+                text: message.text,
+            })
+            .collect()
     }
 
     fn body(&self) -> Bytes {
@@ -102,8 +129,12 @@ impl CallHost for Call {
 
     fn set_header(&self, name: &str, value: &str) -> Result<(), String> {
         let name = parse_name(name)?;
-        let value = HeaderValue::from_str(value).map_err(|_| "a header value holds visible ASCII only".to_owned())?;
-        self.request().headers.try_insert(name, value).map_err(|_| "too many headers".to_owned())?;
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| "a header value holds visible ASCII only".to_owned())?;
+        self.request()
+            .headers
+            .try_insert(name, value)
+            .map_err(|_| "too many headers".to_owned())?;
         Ok(())
     }
 

@@ -32,20 +32,33 @@ use crate::identify::{VirtualKey, client_address, hash, take_credential};
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// Finds out whose call it is, from its head. The body comes back unread.
-pub fn caller(worker: &Rc<Worker>, peer: SocketAddr, request: HttpRequest<Incoming>) -> Result<(Open, Incoming), Stranger> {
+pub fn caller(
+    worker: &Rc<Worker>,
+    peer: SocketAddr,
+    request: HttpRequest<Incoming>,
+) -> Result<(Open, Incoming), Stranger> {
     let started = Instant::now();
     let started_ms = worker.now_ms();
     let id = CallId::new();
     let snapshot = worker.snapshot();
     let (mut head, body) = request.into_parts();
     let anthropic = head.headers.contains_key(ANTHROPIC_VERSION);
-    let stranger = |fault| Stranger { id, family: family_of(&head.uri, anthropic), fault };
+    let stranger = |fault| Stranger {
+        id,
+        family: family_of(&head.uri, anthropic),
+        fault,
+    };
 
     let client = client_address(peer, &head.headers, &snapshot.trusted_proxies);
     if let Some(left_ms) = worker.shared.bans.remaining_ms(&client, started_ms) {
         return Err(stranger(banned(left_ms)));
     }
-    let found = endpoint(head.method.as_str(), head.uri.path(), head.uri.query().unwrap_or(""), anthropic);
+    let found = endpoint(
+        head.method.as_str(),
+        head.uri.path(),
+        head.uri.query().unwrap_or(""),
+        anthropic,
+    );
     let Some(found) = found else {
         return Err(stranger(unknown_path(&head.uri)));
     };
@@ -61,8 +74,11 @@ pub fn caller(worker: &Rc<Worker>, peer: SocketAddr, request: HttpRequest<Incomi
         head.uri = uri;
         secret = secret.or(in_query);
     }
-    let key = known(&snapshot, secret, started_ms)
-        .map_err(|fault| Stranger { id, family: dialect.family(), fault })?;
+    let key = known(&snapshot, secret, started_ms).map_err(|fault| Stranger {
+        id,
+        family: dialect.family(),
+        fault,
+    })?;
     let text = id.to_string();
     let call = Call {
         id,
@@ -80,7 +96,10 @@ pub fn caller(worker: &Rc<Worker>, peer: SocketAddr, request: HttpRequest<Incomi
         method: head.method,
         uri: head.uri,
         internal: false,
-        request: Mutex::new(Request { headers: head.headers, ..request }),
+        request: Mutex::new(Request {
+            headers: head.headers,
+            ..request
+        }),
     };
     let facts = Facts::of(&call, client, &call.request());
     Ok((Open::new(worker, Arc::new(call), facts), body))
@@ -106,17 +125,30 @@ pub fn understand(call: &Call, request: &mut Request) -> Result<(), Fault> {
     if call.body_kind == BodyKind::Json {
         let stream_by_path = request.head.stream && call.model_in_path;
         let head = scan(call.dialect, &request.body).map_err(|error| {
-            let message = format!("The request body cannot be read: {error}. Send one JSON object.");
+            let message =
+                format!("The request body cannot be read: {error}. Send one JSON object.");
             Fault::new(Blame::Client, 400, "body_not_json", message)
         })?;
-        let model = if call.model_in_path { None } else { head.model.clone() };
-        request.head = Head { stream: head.stream || stream_by_path, ..head };
+        let model = if call.model_in_path {
+            None
+        } else {
+            head.model.clone()
+        };
+        request.head = Head {
+            stream: head.stream || stream_by_path,
+            ..head
+        };
         if let Some(model) = model {
             request.model = model;
         }
     }
     if call.needs_model && request.model.is_empty() {
-        return Err(Fault::new(Blame::Client, 400, "model_missing", "The request names no model; set `model` to one that your key may use."));
+        return Err(Fault::new(
+            Blame::Client,
+            400,
+            "model_missing",
+            "The request names no model; set `model` to one that your key may use.",
+        ));
     }
     request.body_changed = false;
     Ok(())
@@ -126,7 +158,10 @@ pub fn understand(call: &Call, request: &mut Request) -> Result<(), Fault> {
 fn blank(found: &Endpoint<'_>) -> Request {
     Request {
         model: found.model.as_deref().unwrap_or_default().to_owned(),
-        head: Head { stream: found.stream.unwrap_or(false), ..Head::default() },
+        head: Head {
+            stream: found.stream.unwrap_or(false),
+            ..Head::default()
+        },
         body: Bytes::new(),
         headers: http::HeaderMap::new(),
         body_changed: false,
@@ -147,16 +182,36 @@ fn family_of(uri: &Uri, anthropic: bool) -> Family {
 
 /// Gemini's REST examples put the key into the query; it must not travel further.
 fn take_query_key(uri: &Uri) -> (Uri, Option<Secret>) {
-    let Some(query) = uri.query().filter(|query| query.split('&').any(|pair| pair.starts_with("key="))) else {
+    let Some(query) = uri
+        .query()
+        .filter(|query| query.split('&').any(|pair| pair.starts_with("key=")))
+    else {
         return (uri.clone(), None);
     };
-    let secret = query.split('&').find_map(|pair| pair.strip_prefix("key=")).map(Secret::new);
-    let rest: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("key=")).collect();
-    let target = if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), rest.join("&")) };
-    (target.parse().unwrap_or_else(|_| Uri::from_static("/")), secret)
+    let secret = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("key="))
+        .map(Secret::new);
+    let rest: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !pair.starts_with("key="))
+        .collect();
+    let target = if rest.is_empty() {
+        uri.path().to_owned()
+    } else {
+        format!("{}?{}", uri.path(), rest.join("&"))
+    };
+    (
+        target.parse().unwrap_or_else(|_| Uri::from_static("/")),
+        secret,
+    )
 }
 
-fn known(snapshot: &Snapshot, secret: Option<Secret>, now_ms: u64) -> Result<Arc<VirtualKey>, Fault> {
+fn known(
+    snapshot: &Snapshot,
+    secret: Option<Secret>,
+    now_ms: u64,
+) -> Result<Arc<VirtualKey>, Fault> {
     let Some(secret) = secret else {
         return Err(Fault::new(
             Blame::Client,
@@ -172,11 +227,26 @@ fn known(snapshot: &Snapshot, secret: Option<Secret>, now_ms: u64) -> Result<Arc
         return Ok(Arc::clone(key));
     }
     Err(if key.tenant.disabled {
-        Fault::new(Blame::Client, 401, "tenant_disabled", "The tenant of this key is disabled; ask the operator of this gateway.")
+        Fault::new(
+            Blame::Client,
+            401,
+            "tenant_disabled",
+            "The tenant of this key is disabled; ask the operator of this gateway.",
+        )
     } else if key.disabled {
-        Fault::new(Blame::Client, 401, "key_disabled", "This key is disabled; ask the operator of this gateway.")
+        Fault::new(
+            Blame::Client,
+            401,
+            "key_disabled",
+            "This key is disabled; ask the operator of this gateway.",
+        )
     } else {
-        Fault::new(Blame::Client, 401, "key_expired", "This key has expired; ask the operator for a new one.")
+        Fault::new(
+            Blame::Client,
+            401,
+            "key_expired",
+            "This key has expired; ask the operator for a new one.",
+        )
     })
 }
 
@@ -203,7 +273,11 @@ async fn read(mut body: Incoming, max_bytes: usize, pause_max_ms: u64) -> Result
             rest.extend_from_slice(&data);
         }
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    Ok(if rest.is_empty() {
+        first
+    } else {
+        rest.freeze()
+    })
 }
 
 /// The next piece of a body; waits `pause_max_ms` at most.
@@ -215,12 +289,21 @@ async fn next_piece(body: &mut Incoming, pause_max_ms: u64) -> Result<Option<Byt
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     let pause = Duration::from_millis(pause_max_ms);
-                    tokio::time::timeout(pause, coming).await.map_err(|_| too_slow(pause_max_ms))?
+                    tokio::time::timeout(pause, coming)
+                        .await
+                        .map_err(|_| too_slow(pause_max_ms))?
                 }
             }
         };
         let Some(frame) = frame else { return Ok(None) };
-        let frame = frame.map_err(|_| Fault::new(Blame::Client, 400, "body_broken", "The request body was cut off; send the request again."))?;
+        let frame = frame.map_err(|_| {
+            Fault::new(
+                Blame::Client,
+                400,
+                "body_broken",
+                "The request body was cut off; send the request again.",
+            )
+        })?;
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
         }
@@ -228,12 +311,16 @@ async fn next_piece(body: &mut Incoming, pause_max_ms: u64) -> Result<Option<Byt
 }
 
 fn too_slow(pause_max_ms: u64) -> Fault {
-    let message = format!("Nothing more of the request body came for {pause_max_ms} ms; send the request again.");
+    let message = format!(
+        "Nothing more of the request body came for {pause_max_ms} ms; send the request again."
+    );
     Fault::new(Blame::Client, 408, "body_timeout", message)
 }
 
 fn too_large(max_bytes: usize) -> Fault {
-    let message = format!("The request body is larger than {max_bytes} bytes, the most that this gateway takes; send a smaller one.");
+    let message = format!(
+        "The request body is larger than {max_bytes} bytes, the most that this gateway takes; send a smaller one."
+    );
     Fault::new(Blame::Client, 413, "body_too_large", message)
 }
 
@@ -243,7 +330,10 @@ fn banned(left_ms: u64) -> Fault {
 }
 
 fn unknown_path(uri: &Uri) -> Fault {
-    let message = format!("There is no `{}` here; use a path of the OpenAI, Anthropic or Gemini API.", shortened(uri.path()));
+    let message = format!(
+        "There is no `{}` here; use a path of the OpenAI, Anthropic or Gemini API.",
+        shortened(uri.path())
+    );
     Fault::new(Blame::Client, 404, "unknown_path", message)
 }
 

@@ -41,20 +41,33 @@ pub async fn complete(
 ) -> Result<Completion, String> {
     let snapshot = worker.snapshot();
     let families = [Family::Openai, Family::Anthropic, Family::Gemini];
-    let family = families.into_iter().find(|family| !worker.channels(&snapshot, *family, model).is_empty());
+    let family = families
+        .into_iter()
+        .find(|family| !worker.channels(&snapshot, *family, model).is_empty());
     let Some(family) = family else {
         return Err(format!("no channel serves the model `{model}`"));
     };
-    let mut open = begin(worker, policy, model, &question(family, model, messages, max_output_tokens));
+    let mut open = begin(
+        worker,
+        policy,
+        model,
+        &question(family, model, messages, max_output_tokens),
+    );
     match ask(worker, &mut open).await {
         Ok(body) => {
             open.outcome.ended = Ended::Complete;
             let usage = hook::usage(&open.outcome.usage.unwrap_or_default());
             let reply: Value = serde_json::from_slice(&body).unwrap_or_default();
             if open.outcome.status >= 300 {
-                return Err(format!("the provider answered with status {}", open.outcome.status));
+                return Err(format!(
+                    "the provider answered with status {}",
+                    open.outcome.status
+                ));
             }
-            Ok(Completion { text: text_of(family, &reply), usage })
+            Ok(Completion {
+                text: text_of(family, &reply),
+                usage,
+            })
         }
         Err(fault) => {
             open.outcome.status = fault.status;
@@ -86,16 +99,36 @@ struct Question {
 /// The question in the family's own words.
 fn question(family: Family, model: &str, messages: &[Message], max_output_tokens: u32) -> Question {
     let max = (max_output_tokens > 0).then_some(max_output_tokens);
-    let said = |role: &str| messages.iter().filter(|message| message.role == role).map(|message| message.text.as_str()).collect::<Vec<_>>().join("\n");
+    let said = |role: &str| {
+        messages
+            .iter()
+            .filter(|message| message.role == role)
+            .map(|message| message.text.as_str())
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     let turns = |assistant: &'static str, part: fn(&str) -> Value| -> Vec<Value> {
         let others = messages.iter().filter(|message| message.role != "system");
-        let role = |message: &Message| if message.role == "assistant" { assistant } else { "user" };
+        let role = |message: &Message| {
+            if message.role == "assistant" {
+                assistant
+            } else {
+                "user"
+            }
+        };
         others.map(|message| json!({ "role": role(message), (if assistant == "model" { "parts" } else { "content" }): part(&message.text) })).collect()
     };
     let (dialect, path, mut body) = match family {
         Family::Openai => {
-            let all: Vec<Value> = messages.iter().map(|message| json!({ "role": message.role, "content": message.text })).collect();
-            (Dialect::OpenaiChat, "/v1/chat/completions".to_owned(), json!({ "model": model, "messages": all, "max_completion_tokens": max }))
+            let all: Vec<Value> = messages
+                .iter()
+                .map(|message| json!({ "role": message.role, "content": message.text }))
+                .collect();
+            (
+                Dialect::OpenaiChat,
+                "/v1/chat/completions".to_owned(),
+                json!({ "model": model, "messages": all, "max_completion_tokens": max }),
+            )
         }
         Family::Anthropic => {
             let body = json!({ "model": model, "system": said("system"), "messages": turns("assistant", |text| json!(text)), "max_tokens": max.unwrap_or(1_024) });
@@ -107,14 +140,24 @@ fn question(family: Family, model: &str, messages: &[Message], max_output_tokens
                 "contents": turns("model", |text| json!([{ "text": text }])),
                 "generationConfig": { "maxOutputTokens": max },
             });
-            (Dialect::GeminiGenerate, format!("/v1beta/models/{model}:generateContent"), body)
+            (
+                Dialect::GeminiGenerate,
+                format!("/v1beta/models/{model}:generateContent"),
+                body,
+            )
         }
     };
     if let Some(fields) = body.as_object_mut() {
         fields.retain(|_, value| !value.is_null() && *value != json!(""));
     }
-    let uri = path.parse().unwrap_or_else(|_| Uri::from_static("/v1/chat/completions"));
-    Question { dialect, uri, body: Bytes::from(body.to_string()) }
+    let uri = path
+        .parse()
+        .unwrap_or_else(|_| Uri::from_static("/v1/chat/completions"));
+    Question {
+        dialect,
+        uri,
+        body: Bytes::from(body.to_string()),
+    }
 }
 
 fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) -> Open {
@@ -134,14 +177,24 @@ fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) ->
     });
     let head = scan(question.dialect, &question.body).unwrap_or_else(|_| Head::default());
     let mut headers = HeaderMap::new();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     if question.dialect == Dialect::AnthropicMessages {
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
     }
-    let request = Request { model: model.to_owned(), head, body: question.body.clone(), headers, body_changed: false };
+    let request = Request {
+        model: model.to_owned(),
+        head,
+        body: question.body.clone(),
+        headers,
+        body_changed: false,
+    };
     let call = Call {
         id,
-        id_header: HeaderValue::from_str(&id.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
+        id_header: HeaderValue::from_str(&id.to_string())
+            .unwrap_or(HeaderValue::from_static("unknown")),
         started: Instant::now(),
         started_ms: worker.now_ms(),
         snapshot: worker.snapshot(),
@@ -165,12 +218,18 @@ fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) ->
 fn text_of(family: Family, reply: &Value) -> String {
     let (list, key) = match family {
         Family::Openai => {
-            let text = reply.pointer("/choices/0/message/content").and_then(Value::as_str);
+            let text = reply
+                .pointer("/choices/0/message/content")
+                .and_then(Value::as_str);
             return text.unwrap_or_default().to_owned();
         }
         Family::Anthropic => ("/content", "text"),
         Family::Gemini => ("/candidates/0/content/parts", "text"),
     };
     let parts = reply.pointer(list).and_then(Value::as_array);
-    parts.into_iter().flatten().filter_map(|part| part.get(key)?.as_str()).collect()
+    parts
+        .into_iter()
+        .flatten()
+        .filter_map(|part| part.get(key)?.as_str())
+        .collect()
 }

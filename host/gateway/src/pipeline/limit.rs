@@ -17,7 +17,10 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
     let mut rules: Vec<Rule> = Vec::new();
     for binding in chain.with(Hook::Limit) {
         let running = Running::new(open, binding, Hook::Limit);
-        let answer = worker.policies.limits(&binding.version, &open.scope, &open.facts.summary()).await;
+        let answer = worker
+            .policies
+            .limits(&binding.version, &open.scope, &open.facts.summary())
+            .await;
         if let Some(named) = running.judge(open, answer)? {
             rules.extend(named.into_iter().map(|rule| own(&binding.name, rule)));
         }
@@ -48,7 +51,11 @@ fn estimate(open: &Open) -> Amounts {
         output_tokens: u64::from(output),
         ..Usage::default()
     };
-    let price = open.call.snapshot.prices.find(&open.call.key.tenant.id, None, &open.facts.model);
+    let price = open
+        .call
+        .snapshot
+        .prices
+        .find(&open.call.key.tenant.id, None, &open.facts.model);
     Amounts {
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
@@ -87,7 +94,13 @@ fn own(policy: &str, rule: LimitRule) -> Rule {
 
 fn refused(rules: &[Rule], refusal: &Refusal) -> Fault {
     match *refusal {
-        Refusal::Exceeded { rule, limit, used, asked, retry_after_ms } => {
+        Refusal::Exceeded {
+            rule,
+            limit,
+            used,
+            asked,
+            retry_after_ms,
+        } => {
             let (unit, window) = rules.get(rule).map_or(("requests", String::new()), |rule| {
                 (rule.unit.as_str(), rule.window.to_string())
             });
@@ -96,9 +109,15 @@ fn refused(rules: &[Rule], refusal: &Refusal) -> Fault {
                 None if asked > limit => "ask for less: this call alone is larger than the limit",
                 None => "wait until running calls have ended, or ask the operator for more",
             };
-            let message = format!("The limit of {limit} {unit} ({window}) is reached: {used} are used and this call needs {asked}; {advice}.");
+            let message = format!(
+                "The limit of {limit} {unit} ({window}) is reached: {used} are used and this call needs {asked}; {advice}."
+            );
             // A spent budget is a limit like the others, but clients should not hammer on it.
-            let code = if unit == "cost-micros" { "budget_exceeded" } else { "rate_limit_exceeded" };
+            let code = if unit == "cost-micros" {
+                "budget_exceeded"
+            } else {
+                "rate_limit_exceeded"
+            };
             let fault = Fault::new(Blame::Policy, 429, code, message);
             match retry_after_ms {
                 Some(after_ms) => fault.retry_after_ms(after_ms),
@@ -106,7 +125,9 @@ fn refused(rules: &[Rule], refusal: &Refusal) -> Fault {
             }
         }
         Refusal::TooManyCounters { max, .. } => {
-            let message = format!("The gateway keeps {max} counters at most and has no room for another; tell its operator.");
+            let message = format!(
+                "The gateway keeps {max} counters at most and has no room for another; tell its operator."
+            );
             Fault::new(Blame::Gateway, 503, "too_many_counters", message)
         }
     }

@@ -37,7 +37,11 @@ pub async fn whole(worker: &Rc<Worker>, mut open: Open, reply: Reply) -> Respons
     }
 }
 
-async fn shown_whole(worker: &Rc<Worker>, open: &mut Open, reply: Reply) -> Result<(u16, http::HeaderMap, Bytes), Fault> {
+async fn shown_whole(
+    worker: &Rc<Worker>,
+    open: &mut Open,
+    reply: Reply,
+) -> Result<(u16, http::HeaderMap, Bytes), Fault> {
     let (mut status, mut headers) = (reply.status, target::reply_headers(reply.headers, false));
     let max_bytes = open.call.snapshot.config.limits.reply_buffer_max_bytes;
     let mut body = collect(reply.source, max_bytes).await?;
@@ -48,14 +52,33 @@ async fn shown_whole(worker: &Rc<Worker>, open: &mut Open, reply: Reply) -> Resu
         let answer = {
             let pairs: Vec<(String, String)> = headers
                 .iter()
-                .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+                .map(|(name, value)| {
+                    (
+                        name.as_str().to_owned(),
+                        String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                    )
+                })
                 .collect();
-            let borrowed: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();
-            let shown = WholeReply { status, headers: &borrowed, body: &body };
-            worker.policies.reply(&binding.version, &open.scope, &open.facts.summary(), &shown).await
+            let borrowed: Vec<(&str, &str)> = pairs
+                .iter()
+                .map(|(name, value)| (&**name, &**value))
+                .collect();
+            let shown = WholeReply {
+                status,
+                headers: &borrowed,
+                body: &body,
+            };
+            worker
+                .policies
+                .reply(&binding.version, &open.scope, &open.facts.summary(), &shown)
+                .await
         };
         if let Some(Some(changed)) = running.judge(open, answer)? {
-            (status, headers, body) = (changed.status, to_headers(&changed.headers), changed.body.into());
+            (status, headers, body) = (
+                changed.status,
+                to_headers(&changed.headers),
+                changed.body.into(),
+            );
         }
     }
     Ok((status, headers, body))
@@ -67,11 +90,14 @@ pub async fn collect(source: Source, max_bytes: usize) -> Result<Bytes, Fault> {
     let mut whole = BytesMut::new();
     while let Some(piece) = pieces.next(None).await {
         let piece = piece.map_err(|reason| {
-            let message = format!("The provider broke off in the middle of its reply ({reason}); try again.");
+            let message =
+                format!("The provider broke off in the middle of its reply ({reason}); try again.");
             Fault::new(Blame::Upstream, 502, "provider_broken", message)
         })?;
         if whole.len() + piece.len() > max_bytes {
-            let message = format!("The reply is larger than the {max_bytes} bytes that policies may look into; ask for less.");
+            let message = format!(
+                "The reply is larger than the {max_bytes} bytes that policies may look into; ask for less."
+            );
             return Err(Fault::new(Blame::Gateway, 502, "reply_too_large", message));
         }
         whole.extend_from_slice(&piece);
@@ -128,7 +154,10 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
     }
     for binding in chain.with(Hook::Events) {
         let running = Running::new(open, binding, Hook::Events);
-        let opened = worker.policies.open_stream(&binding.version, &open.scope, &open.facts.summary()).await;
+        let opened = worker
+            .policies
+            .open_stream(&binding.version, &open.scope, &open.facts.summary())
+            .await;
         match opened {
             Ok(Some(stream)) => lookers.push(Looker {
                 binding: Arc::clone(binding),
@@ -148,7 +177,16 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
 /// Sends a stream that policies look into.
 pub fn events(mut open: Open, reply: Reply, lookers: Vec<Looker>) -> Response<ReplyBody> {
     let (family, id) = (open.call.dialect.family(), open.call.id_header.clone());
-    let hides_usage = matches!(reply.source, Source::Upstream { hides_usage: true, .. } | Source::Fake { hides_usage: true, .. });
+    let hides_usage = matches!(
+        reply.source,
+        Source::Upstream {
+            hides_usage: true,
+            ..
+        } | Source::Fake {
+            hides_usage: true,
+            ..
+        }
+    );
     let pieces = match Pieces::of(reply.source) {
         Pieces::Upstream(body) => {
             open.upstream = Some(*body);
@@ -167,7 +205,13 @@ pub fn events(mut open: Open, reply: Reply, lookers: Vec<Looker>) -> Response<Re
         state: State::Running,
     };
     let body = ReplyBody::made(stream::unfold(looking, Looking::next));
-    relay::response(reply.status, target::reply_headers(reply.headers, false), family, &id, body)
+    relay::response(
+        reply.status,
+        target::reply_headers(reply.headers, false),
+        family,
+        &id,
+        body,
+    )
 }
 
 enum State {
@@ -231,7 +275,8 @@ impl Looking {
             None => piece.clone(),
         };
         let mut events = Vec::new();
-        self.splitter.push(&shown, |event| events.push(Owned::of(&event)));
+        self.splitter
+            .push(&shown, |event| events.push(Owned::of(&event)));
         self.state = State::Running;
         for event in &events {
             if let Err(fault) = self.event(event, out).await {
@@ -245,7 +290,8 @@ impl Looking {
     async fn finish(&mut self, out: &mut BytesMut, broke: bool) {
         let mut events = Vec::new();
         if let Some(hider) = self.hider.take() {
-            self.splitter.push(&hider.rest(), |event| events.push(Owned::of(&event)));
+            self.splitter
+                .push(&hider.rest(), |event| events.push(Owned::of(&event)));
         }
         std::mem::take(&mut self.splitter).finish(|event| events.push(Owned::of(&event)));
         for event in events.iter().filter(|_| !broke) {
@@ -263,7 +309,9 @@ impl Looking {
     /// One event of the provider's stream, through all policies.
     async fn event(&mut self, event: &Owned, out: &mut BytesMut) -> Result<(), Fault> {
         let event = event.borrowed();
-        let Some(view) = &mut self.view else { return Ok(()) };
+        let Some(view) = &mut self.view else {
+            return Ok(());
+        };
         let seen = view.decode(&event);
         if view.is_closing() && !self.held_sent {
             self.send_held(out).await;
@@ -272,7 +320,9 @@ impl Looking {
         for part in &seen {
             actions.push(self.through(part.clone(), 0).await?);
         }
-        let Some(view) = &mut self.view else { return Ok(()) };
+        let Some(view) = &mut self.view else {
+            return Ok(());
+        };
         match view.apply(&event, &seen, actions) {
             Output::Pass => out.extend_from_slice(event.raw),
             Output::Send(bytes) => out.extend_from_slice(&bytes),
@@ -296,7 +346,11 @@ impl Looking {
             }
             parts = next;
         }
-        Ok(if changed { Action::Replace(parts) } else { Action::Keep })
+        Ok(if changed {
+            Action::Replace(parts)
+        } else {
+            Action::Keep
+        })
     }
 
     /// What each policy held back goes through the ones after it.
@@ -304,7 +358,9 @@ impl Looking {
         self.held_sent = true;
         let mut held = Vec::new();
         for at in 0..self.lookers.len() {
-            let Some(looker) = self.lookers.get_mut(at) else { continue };
+            let Some(looker) = self.lookers.get_mut(at) else {
+                continue;
+            };
             for part in looker.close().await {
                 match self.through(part.clone(), at + 1).await {
                     Ok(Action::Keep) => held.push(part),
@@ -332,7 +388,8 @@ impl Looking {
     /// Writes down what the policies decided, and settles the call.
     fn over(&mut self, ended: Ended) {
         if let Some(open) = self.reading.open() {
-            open.decisions.extend(self.lookers.iter().map(Looker::decision));
+            open.decisions
+                .extend(self.lookers.iter().map(Looker::decision));
         }
         self.reading.end(ended);
     }
@@ -347,7 +404,9 @@ impl Drop for Looking {
 impl Looker {
     /// What this policy makes of a part; none where it stays as it is.
     async fn push(&mut self, part: &Event) -> Result<Option<Vec<Event>>, Fault> {
-        let Some(stream) = &mut self.stream else { return Ok(None) };
+        let Some(stream) = &mut self.stream else {
+            return Ok(None);
+        };
         let started = Instant::now();
         let answer = stream.push(&neutral::shown(part)).await;
         self.ran(started);
@@ -358,25 +417,37 @@ impl Looker {
                 self.binding.metrics.denied(Hook::Events as usize);
                 self.verdict = Cow::Owned(format!("deny:{}", denial.code));
                 self.stream = None;
-                if enforced { Err(refusal(denial)) } else { Ok(None) }
+                if enforced {
+                    Err(refusal(denial))
+                } else {
+                    Ok(None)
+                }
             }
             Err(failure) => {
                 self.verdict = Cow::Owned(format!("failed:{}", failure.code()));
                 self.stream = None;
                 let denies = enforced && self.binding.on_failure == OnFailure::Deny;
-                if denies { Err(super::hook::failure_fault(&self.binding, &failure)) } else { Ok(None) }
+                if denies {
+                    Err(super::hook::failure_fault(&self.binding, &failure))
+                } else {
+                    Ok(None)
+                }
             }
         }
     }
 
     /// The stream is over for this policy: what it held back.
     async fn close(&mut self) -> Vec<Event> {
-        let Some(stream) = self.stream.take() else { return Vec::new() };
+        let Some(stream) = self.stream.take() else {
+            return Vec::new();
+        };
         let started = Instant::now();
         let held = stream.close().await;
         self.ran(started);
         match held {
-            Ok(held) if self.binding.mode == Mode::Enforce => held.into_iter().map(neutral::made).collect(),
+            Ok(held) if self.binding.mode == Mode::Enforce => {
+                held.into_iter().map(neutral::made).collect()
+            }
             Ok(_) => Vec::new(),
             Err(failure) => {
                 self.verdict = Cow::Owned(format!("failed:{}", failure.code()));
@@ -399,7 +470,11 @@ impl Looker {
             policy: Arc::clone(&self.binding.name),
             digest: Arc::clone(&self.binding.digest),
             micros: u32::try_from(self.spent.as_micros()).unwrap_or(u32::MAX),
-            verdict: if shadowed { Cow::Owned(format!("shadow:{}", self.verdict)) } else { self.verdict.clone() },
+            verdict: if shadowed {
+                Cow::Owned(format!("shadow:{}", self.verdict))
+            } else {
+                self.verdict.clone()
+            },
         }
     }
 }
@@ -414,10 +489,20 @@ struct Owned {
 
 impl Owned {
     fn of(event: &sse::Event<'_>) -> Self {
-        Self { kind: event.kind, name: event.name.map(str::to_owned), data: event.data.to_vec(), raw: event.raw.to_vec() }
+        Self {
+            kind: event.kind,
+            name: event.name.map(str::to_owned),
+            data: event.data.to_vec(),
+            raw: event.raw.to_vec(),
+        }
     }
 
     fn borrowed(&self) -> sse::Event<'_> {
-        sse::Event { kind: self.kind, name: self.name.as_deref(), data: &self.data, raw: &self.raw }
+        sse::Event {
+            kind: self.kind,
+            name: self.name.as_deref(),
+            data: &self.data,
+            raw: &self.raw,
+        }
     }
 }

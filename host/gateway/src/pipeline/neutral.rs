@@ -6,8 +6,14 @@ use weir_wire::events::{Event, RawEvent, TextDelta, ToolCallDelta};
 /// An event as a policy is shown it.
 pub fn shown(event: &Event) -> StreamEvent<'_> {
     match event {
-        Event::Text(delta) => StreamEvent::Text(policy::TextDelta { choice: delta.choice, text: &delta.text }),
-        Event::Reasoning(delta) => StreamEvent::Reasoning(policy::TextDelta { choice: delta.choice, text: &delta.text }),
+        Event::Text(delta) => StreamEvent::Text(policy::TextDelta {
+            choice: delta.choice,
+            text: &delta.text,
+        }),
+        Event::Reasoning(delta) => StreamEvent::Reasoning(policy::TextDelta {
+            choice: delta.choice,
+            text: &delta.text,
+        }),
         Event::ToolCall(delta) => StreamEvent::ToolCall(policy::ToolCallDelta {
             choice: delta.choice,
             index: delta.index,
@@ -17,7 +23,10 @@ pub fn shown(event: &Event) -> StreamEvent<'_> {
         }),
         Event::Usage(usage) => StreamEvent::Usage(super::hook::usage(usage)),
         Event::Finish(reason) => StreamEvent::Finish(reason),
-        Event::Other(raw) => StreamEvent::Other(policy::RawEvent { name: raw.name.as_deref(), data: &raw.data }),
+        Event::Other(raw) => StreamEvent::Other(policy::RawEvent {
+            name: raw.name.as_deref(),
+            data: &raw.data,
+        }),
     }
 }
 
@@ -32,7 +41,10 @@ pub fn taken(action: policy::Action) -> Option<Vec<Event>> {
 
 /// An event that a policy made.
 pub fn made(event: policy::NewEvent) -> Event {
-    let text = |delta: policy::NewTextDelta| TextDelta { choice: delta.choice, text: delta.text };
+    let text = |delta: policy::NewTextDelta| TextDelta {
+        choice: delta.choice,
+        text: delta.text,
+    };
     match event {
         policy::NewEvent::Text(delta) => Event::Text(text(delta)),
         policy::NewEvent::Reasoning(delta) => Event::Reasoning(text(delta)),
@@ -53,6 +65,9 @@ pub fn made(event: policy::NewEvent) -> Event {
             estimated: usage.estimated,
         }),
         policy::NewEvent::Finish(reason) => Event::Finish(reason),
-        policy::NewEvent::Other(raw) => Event::Other(RawEvent { name: raw.name, data: raw.data }),
+        policy::NewEvent::Other(raw) => Event::Other(RawEvent {
+            name: raw.name,
+            data: raw.data,
+        }),
     }
 }

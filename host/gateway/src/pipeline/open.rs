@@ -55,7 +55,10 @@ impl Serving {
     pub fn new(channel: &Arc<Channel>) -> Self {
         channel.health.begin();
         channel.metrics.attempt_started();
-        Self { channel: Arc::clone(channel), outcome: AttemptOutcome::Abandoned }
+        Self {
+            channel: Arc::clone(channel),
+            outcome: AttemptOutcome::Abandoned,
+        }
     }
 }
 
@@ -136,7 +139,11 @@ impl Open {
     /// A phase is over; the next begins.
     pub fn passed(&mut self, phase: Phase) {
         let now = Instant::now();
-        self.worker.shared.metrics.phases().observe(phase, now.duration_since(self.phase_began));
+        self.worker
+            .shared
+            .metrics
+            .phases()
+            .observe(phase, now.duration_since(self.phase_began));
         self.phase_began = now;
     }
 }

@@ -42,7 +42,11 @@ pub async fn start(worker: &Rc<Worker>, mut open: Open, reply: Reply) -> Respons
     if succeeded && !streams && !open.chain.with(Hook::Reply).is_empty() {
         return look::whole(worker, open, reply).await;
     }
-    let lookers = if succeeded && streams { look::open(worker, &mut open).await } else { Ok(Vec::new()) };
+    let lookers = if succeeded && streams {
+        look::open(worker, &mut open).await
+    } else {
+        Ok(Vec::new())
+    };
     match lookers {
         Err(fault) => fault::to_caller(open, &fault),
         Ok(lookers) if lookers.is_empty() => as_it_is(open, reply, streams),
@@ -52,7 +56,12 @@ pub async fn start(worker: &Rc<Worker>, mut open: Open, reply: Reply) -> Respons
 
 /// The reply goes through as it is.
 fn as_it_is(mut open: Open, reply: Reply, streams: bool) -> Response<ReplyBody> {
-    let Reply { status, headers, source, by_policy } = reply;
+    let Reply {
+        status,
+        headers,
+        source,
+        by_policy,
+    } = reply;
     let family = open.call.dialect.family();
     let id = open.call.id_header.clone();
     let (fake, hider, left, headers) = match source {
@@ -67,15 +76,29 @@ fn as_it_is(mut open: Open, reply: Reply, streams: bool) -> Response<ReplyBody> 
             open.upstream = Some(body);
             let hider = (hides_usage && streams).then(UsageHider::default);
             let headers = target::reply_headers(headers, hider.is_none());
-            let left = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+            let left = headers
+                .get(CONTENT_LENGTH)
+                .and_then(|value| value.to_str().ok()?.parse().ok());
             (None, hider, left, headers)
         }
         Source::Fake { body, hides_usage } => {
             let hider = (hides_usage && streams).then(UsageHider::default);
-            (Some(body), hider, None, target::reply_headers(headers, false))
+            (
+                Some(body),
+                hider,
+                None,
+                target::reply_headers(headers, false),
+            )
         }
     };
-    let relay = Relay { reading: Reading::new(open, streams), streams, fake, hider, left, tail: Tail::None };
+    let relay = Relay {
+        reading: Reading::new(open, streams),
+        streams,
+        fake,
+        hider,
+        left,
+        tail: Tail::None,
+    };
     response(status, headers, family, &id, ReplyBody::relay(relay))
 }
 
@@ -84,11 +107,23 @@ pub fn whole(mut open: Open, status: u16, headers: HeaderMap, bytes: Bytes) -> R
     open.outcome.status = status;
     open.outcome.ended = Ended::Complete;
     let headers = target::reply_headers(headers, false);
-    response(status, headers, open.call.dialect.family(), &open.call.id_header, ReplyBody::full(bytes))
+    response(
+        status,
+        headers,
+        open.call.dialect.family(),
+        &open.call.id_header,
+        ReplyBody::full(bytes),
+    )
 }
 
 /// The head of a reply.
-pub fn response(status: u16, headers: HeaderMap, family: Family, id: &HeaderValue, body: ReplyBody) -> Response<ReplyBody> {
+pub fn response(
+    status: u16,
+    headers: HeaderMap,
+    family: Family,
+    id: &HeaderValue,
+    body: ReplyBody,
+) -> Response<ReplyBody> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     *response.headers_mut() = headers;
@@ -124,7 +159,10 @@ impl Tap {
         } else if streams || open.facts.streaming {
             Tap::Stream(Box::new(StreamUsage::new(open.call.dialect)))
         } else {
-            Tap::Whole(Box::new(WholeUsage::new(open.call.dialect, USAGE_KEEP_BYTES)))
+            Tap::Whole(Box::new(WholeUsage::new(
+                open.call.dialect,
+                USAGE_KEEP_BYTES,
+            )))
         }
     }
 
@@ -165,7 +203,10 @@ impl Reading {
     /// The reply of `open` begins. `streams`: it is a stream of events.
     pub fn new(open: Open, streams: bool) -> Self {
         let tap = Tap::new(&open, streams);
-        Self { open: Some(open), tap }
+        Self {
+            open: Some(open),
+            tap,
+        }
     }
 
     /// The call, until it is settled.
@@ -180,7 +221,9 @@ impl Reading {
 
     /// The reply is over: settles the call.
     pub fn end(&mut self, ended: Ended) {
-        let Some(mut open) = self.open.take() else { return };
+        let Some(mut open) = self.open.take() else {
+            return;
+        };
         self.tap.finish(&mut open, ended == Ended::Complete);
         open.outcome.ended = ended;
         if let Some(serving) = &mut open.serving
@@ -284,7 +327,11 @@ impl Relay {
     /// the connection is cut, so that nobody takes a part for the whole.
     fn broke(&mut self, reason: String) -> Result<Bytes, Broken> {
         let streams = self.streams;
-        let event = self.reading.open().filter(|_| streams).map(|open| broken_event(open, &reason));
+        let event = self
+            .reading
+            .open()
+            .filter(|_| streams)
+            .map(|open| broken_event(open, &reason));
         self.reading.end(Ended::UpstreamBroke);
         match event {
             Some(event) => {
@@ -302,12 +349,16 @@ impl Relay {
 
     /// How long the body is, where the provider said.
     pub fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 /// The next data of a provider's body.
-pub fn poll_data(body: &mut UpstreamBody, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+pub fn poll_data(
+    body: &mut UpstreamBody,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, String>>> {
     loop {
         match ready!(Pin::new(&mut *body).poll_frame(cx)) {
             None => return Poll::Ready(None),
@@ -323,10 +374,16 @@ pub fn poll_data(body: &mut UpstreamBody, cx: &mut Context<'_>) -> Poll<Option<R
 
 /// The event that tells a reader of events that the provider broke off.
 pub fn broken_event(open: &Open, reason: &str) -> Bytes {
-    let message = format!("The provider broke off in the middle of its reply ({reason}); what came before is not complete.");
+    let message = format!(
+        "The provider broke off in the middle of its reply ({reason}); what came before is not complete."
+    );
     let fault = Fault::new(Blame::Upstream, 502, "provider_broken", message);
     open.worker.shared.metrics.faulted(open.call.id, &fault);
-    Bytes::from(error::stream_error(open.call.dialect, &fault, open.call.id_text()))
+    Bytes::from(error::stream_error(
+        open.call.dialect,
+        &fault,
+        open.call.id_text(),
+    ))
 }
 
 /// Leaves out the one event that only Weir asked for: the usage, which OpenAI sends in a chunk
@@ -351,7 +408,8 @@ impl UsageHider {
     /// What was left incomplete at the end.
     pub fn rest(self) -> Bytes {
         let mut shown = BytesMut::new();
-        self.splitter.finish(|event| shown.extend_from_slice(event.raw));
+        self.splitter
+            .finish(|event| shown.extend_from_slice(event.raw));
         shown.freeze()
     }
 }
@@ -366,11 +424,13 @@ fn is_usage_only(data: &[u8]) -> bool {
     }
     // Choices come before the usage in every chunk, and nearly all have some: look there first.
     let head = data.get(..data.len().min(512)).unwrap_or_default();
-    let has_empty = head.windows(11).any(|window| window == b"\"choices\":[") ;
+    let has_empty = head.windows(11).any(|window| window == b"\"choices\":[");
     has_empty
         && serde_json::from_slice::<Chunk<'_>>(data).is_ok_and(|chunk| {
             chunk.usage.is_some_and(|usage| usage.get() != "null")
-                && chunk.choices.is_some_and(|choices| choices.get().trim_matches(['[', ']', ' ', '\n']).is_empty())
+                && chunk.choices.is_some_and(|choices| {
+                    choices.get().trim_matches(['[', ']', ' ', '\n']).is_empty()
+                })
         })
 }
 
@@ -386,7 +446,10 @@ mod tests {
             "data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n",
             "data: [DONE]\n\n"
         );
-        let expected = stream.replace("data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n", "");
+        let expected = stream.replace(
+            "data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n",
+            "",
+        );
         for size in [1, 7, stream.len()] {
             let mut hider = UsageHider::default();
             let mut shown = Vec::new();

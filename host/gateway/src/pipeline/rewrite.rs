@@ -17,7 +17,10 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
     for binding in chain.with(Hook::Rewrite) {
         let running = Running::new(open, binding, Hook::Rewrite);
         let scope = running.scope.as_ref().unwrap_or(&open.scope);
-        let answer = worker.policies.rewrite(&binding.version, scope, &open.facts.summary()).await;
+        let answer = worker
+            .policies
+            .rewrite(&binding.version, scope, &open.facts.summary())
+            .await;
         running.judge(open, answer)?;
         look_again(open)?;
     }

@@ -25,7 +25,11 @@ pub struct Planned {
 
 /// The tries to be made, in order; never empty.
 pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Planned>, Fault> {
-    let serving = worker.channels(&open.call.snapshot, open.call.dialect.family(), &open.facts.model);
+    let serving = worker.channels(
+        &open.call.snapshot,
+        open.call.dialect.family(),
+        &open.facts.model,
+    );
     if serving.is_empty() {
         return Err(nobody_serves(open));
     }
@@ -36,22 +40,36 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Planned>, F
         let answer = {
             let candidates = candidates(worker, open, &plan);
             let summary = open.facts.summary();
-            worker.policies.route(&binding.version, &open.scope, &summary, &candidates).await
+            worker
+                .policies
+                .route(&binding.version, &open.scope, &summary, &candidates)
+                .await
         };
         if let Some(attempts) = running.judge(open, answer)? {
-            plan = attempts.into_iter().filter_map(|attempt| planned(&plan, &attempt)).collect();
+            plan = attempts
+                .into_iter()
+                .filter_map(|attempt| planned(&plan, &attempt))
+                .collect();
         }
     }
     plan.truncate(open.call.snapshot.config.limits.attempts_max);
     if plan.is_empty() {
-        return Err(Fault::new(Blame::Policy, 503, "no_route", "The policies of this gateway left no channel to try; tell its operator."));
+        return Err(Fault::new(
+            Blame::Policy,
+            503,
+            "no_route",
+            "The policies of this gateway left no channel to try; tell its operator.",
+        ));
     }
     Ok(plan)
 }
 
 /// The order without any policy: higher priority first, as listed within one.
 fn by_priority(serving: &[Arc<Channel>]) -> Vec<Planned> {
-    let planned = |channel: &Arc<Channel>| Planned { channel: Arc::clone(channel), first_byte_timeout_ms: None };
+    let planned = |channel: &Arc<Channel>| Planned {
+        channel: Arc::clone(channel),
+        first_byte_timeout_ms: None,
+    };
     let mut plan: Vec<Planned> = serving.iter().map(planned).collect();
     plan.sort_by_key(|planned| std::cmp::Reverse(planned.channel.priority));
     plan
@@ -64,7 +82,11 @@ fn candidates<'a>(worker: &Worker, open: &'a Open, plan: &'a [Planned]) -> Vec<C
         let channel = &*planned.channel;
         let measured = channel.health.measured(now_ms);
         let model = channel.upstream_model(&open.facts.model);
-        let price = open.call.snapshot.prices.find(&open.call.key.tenant.id, Some(&channel.name), model);
+        let price =
+            open.call
+                .snapshot
+                .prices
+                .find(&open.call.key.tenant.id, Some(&channel.name), model);
         Candidate {
             channel: &channel.name,
             provider: channel.provider,
@@ -86,9 +108,16 @@ fn candidates<'a>(worker: &Worker, open: &'a Open, plan: &'a [Planned]) -> Vec<C
 
 /// A policy's attempt as one of the tries that it was offered.
 fn planned(offered: &[Planned], attempt: &RouteAttempt) -> Option<Planned> {
-    let found = offered.iter().find(|planned| *planned.channel.name == *attempt.channel)?;
-    let first_byte_timeout_ms = attempt.first_byte_timeout_ms.or(found.first_byte_timeout_ms);
-    Some(Planned { channel: Arc::clone(&found.channel), first_byte_timeout_ms })
+    let found = offered
+        .iter()
+        .find(|planned| *planned.channel.name == *attempt.channel)?;
+    let first_byte_timeout_ms = attempt
+        .first_byte_timeout_ms
+        .or(found.first_byte_timeout_ms);
+    Some(Planned {
+        channel: Arc::clone(&found.channel),
+        first_byte_timeout_ms,
+    })
 }
 
 fn nobody_serves(open: &Open) -> Fault {
@@ -97,7 +126,9 @@ fn nobody_serves(open: &Open) -> Fault {
         format!("No channel of this gateway serves {family} calls; ask its operator for one.")
     } else {
         let model: String = open.facts.model.chars().take(100).collect();
-        format!("No channel of this gateway serves the model `{model}` to {family} callers; check the name, or ask its operator.")
+        format!(
+            "No channel of this gateway serves the model `{model}` to {family} callers; check the name, or ask its operator."
+        )
     };
     Fault::new(Blame::Client, 404, "model_not_found", message)
 }

@@ -37,20 +37,32 @@ pub fn settle(open: &mut Open) {
 fn used(open: &Open) -> Usage {
     let outcome = &open.outcome;
     let mut usage = outcome.usage.unwrap_or_default();
-    let generates = matches!(open.call.operation, Operation::Chat | Operation::Completion | Operation::Embedding);
+    let generates = matches!(
+        open.call.operation,
+        Operation::Chat | Operation::Completion | Operation::Embedding
+    );
     // A provider was asked and did not refuse: its work costs, whether or not it said how much.
-    let answered = matches!(outcome.ended, Ended::Complete | Ended::ClientClosed | Ended::UpstreamBroke);
-    let worked = answered && outcome.channel.is_some() && (outcome.status < 300 || outcome.status == 499);
+    let answered = matches!(
+        outcome.ended,
+        Ended::Complete | Ended::ClientClosed | Ended::UpstreamBroke
+    );
+    let worked =
+        answered && outcome.channel.is_some() && (outcome.status < 300 || outcome.status == 499);
     if generates && worked && !(outcome.usage.is_some() && outcome.usage_is_final) {
         usage.estimated = true;
         usage.input_tokens = usage.input_tokens.max(u64::from(open.facts.input_tokens));
-        usage.output_tokens = usage.output_tokens.max(outcome.output_text_bytes.div_ceil(4));
+        usage.output_tokens = usage
+            .output_tokens
+            .max(outcome.output_text_bytes.div_ceil(4));
     }
     if usage.total_tokens() > 0 {
         let channel = outcome.channel.as_deref().map(|channel| &*channel.name);
         let tenant = &open.call.key.tenant.id;
         let prices = &open.call.snapshot.prices;
-        let upstream = outcome.upstream_model.as_deref().and_then(|model| prices.find(tenant, channel, model));
+        let upstream = outcome
+            .upstream_model
+            .as_deref()
+            .and_then(|model| prices.find(tenant, channel, model));
         let price = upstream.or_else(|| prices.find(tenant, channel, &open.facts.model));
         usage.cost_micros = price.map_or(0, |price| price.cost_micros(&usage));
     }
@@ -76,7 +88,11 @@ fn audit(open: &Open, usage: &Usage, total_ms: u32) {
     open.worker.shared.audit.push(Finished {
         call: Arc::clone(&open.call),
         facts: open.facts.clone(),
-        channel: open.outcome.channel.as_ref().map(|channel| Arc::clone(&channel.name)),
+        channel: open
+            .outcome
+            .channel
+            .as_ref()
+            .map(|channel| Arc::clone(&channel.name)),
         status: open.outcome.status,
         denied: open.outcome.denied.clone(),
         attempts: u32::try_from(open.attempts.len()).unwrap_or(u32::MAX),
@@ -96,7 +112,11 @@ fn record(open: &mut Open, usage: Usage, total_ms: u32) {
         dialect: call.dialect.as_str().into(),
         operation: call.operation,
         model: Arc::clone(&open.facts.model),
-        channel: open.outcome.channel.as_ref().map(|channel| Arc::clone(&channel.name)),
+        channel: open
+            .outcome
+            .channel
+            .as_ref()
+            .map(|channel| Arc::clone(&channel.name)),
         upstream_model: open.outcome.upstream_model.take(),
         provider_key: open.outcome.provider_key.take(),
         status: open.outcome.status,

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, Request as HttpRequest, Uri};
 use weir_base::{Blame, Fault};
 use weir_upstream::RequestBody;
 use weir_wire::dialect::{Dialect, Family};
-use weir_wire::endpoint::gemini_path_with_model;
 use weir_wire::edit;
+use weir_wire::endpoint::gemini_path_with_model;
 
 use super::call::{Call, Request};
 use super::channel::{Channel, upstream_path};
@@ -19,7 +19,15 @@ use crate::keys::ProviderKey;
 pub fn is_own(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "content-length" | "host"
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "content-length"
+            | "host"
     )
 }
 
@@ -29,8 +37,17 @@ fn stays_here(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
         name,
-        "accept-encoding" | "expect" | "cookie" | "forwarded" | "via" | "x-real-ip" | "proxy-authorization" | "x-request-id"
-            | "authorization" | "x-api-key" | "x-goog-api-key"
+        "accept-encoding"
+            | "expect"
+            | "cookie"
+            | "forwarded"
+            | "via"
+            | "x-real-ip"
+            | "proxy-authorization"
+            | "x-request-id"
+            | "authorization"
+            | "x-api-key"
+            | "x-goog-api-key"
     ) || name.starts_with("x-forwarded-")
         || name.starts_with("x-fake-")
 }
@@ -48,9 +65,14 @@ pub fn body(call: &Call, request: &Request, channel: &Channel, model: &str) -> R
     let mut bytes = request.body.clone();
     let named = request.head.model.as_deref();
     if named.is_some_and(|named| named != model) && !call.model_in_path {
-        bytes = edit::set_model(&bytes, request.head.model_span.clone(), model).map_err(unreadable)?.into();
+        bytes = edit::set_model(&bytes, request.head.model_span.clone(), model)
+            .map_err(unreadable)?
+            .into();
     }
-    let streams_text = matches!(call.dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions) && request.head.stream;
+    let streams_text = matches!(
+        call.dialect,
+        Dialect::OpenaiChat | Dialect::OpenaiCompletions
+    ) && request.head.stream;
     let asked_usage = streams_text && channel.stream_usage && !request.head.asks_stream_usage;
     if asked_usage {
         bytes = edit::ask_stream_usage(&bytes).map_err(unreadable)?.into();
@@ -59,21 +81,36 @@ pub fn body(call: &Call, request: &Request, channel: &Channel, model: &str) -> R
 }
 
 fn unreadable(error: weir_wire::json::JsonError) -> Fault {
-    let message = format!("The request body cannot be changed for its channel: {error}. Send one JSON object.");
+    let message = format!(
+        "The request body cannot be changed for its channel: {error}. Send one JSON object."
+    );
     Fault::new(Blame::Client, 400, "body_not_json", message)
 }
 
 /// The path and query with the channel's name for the model.
-pub fn path_and_query(call: &Call, family: Family, base_path: &str, model: &str, asked: &str) -> Result<PathAndQuery, Fault> {
+pub fn path_and_query(
+    call: &Call,
+    family: Family,
+    base_path: &str,
+    model: &str,
+    asked: &str,
+) -> Result<PathAndQuery, Fault> {
     let path = call.uri.path();
-    let renamed = (call.model_in_path && (model != asked || !path.contains(asked))).then(|| gemini_path_with_model(path, model)).flatten();
+    let renamed = (call.model_in_path && (model != asked || !path.contains(asked)))
+        .then(|| gemini_path_with_model(path, model))
+        .flatten();
     let path = upstream_path(family, base_path, renamed.as_deref().unwrap_or(path));
     let target = match call.uri.query() {
         Some(query) => [&path, "?", query].concat(),
         None => path,
     };
     PathAndQuery::try_from(target).map_err(|_| {
-        Fault::new(Blame::Client, 400, "path_not_usable", "The path of this request cannot be sent to a provider; check the model's name.")
+        Fault::new(
+            Blame::Client,
+            400,
+            "path_not_usable",
+            "The path of this request cannot be sent to a provider; check the model's name.",
+        )
     })
 }
 
@@ -98,7 +135,11 @@ pub fn request(
     if let Some((name, value)) = key.map(|key| key.header.clone()) {
         headers.insert(name, value);
     }
-    let mut out = HttpRequest::new(if body.is_empty() { RequestBody::empty() } else { RequestBody::from(body) });
+    let mut out = HttpRequest::new(if body.is_empty() {
+        RequestBody::empty()
+    } else {
+        RequestBody::from(body)
+    });
     *out.method_mut() = call.method.clone();
     *out.uri_mut() = Uri::from(target);
     *out.headers_mut() = headers;
@@ -108,8 +149,14 @@ pub fn request(
 /// The head of a provider's reply, as the caller gets it. `content-length` stays only where the
 /// body goes through as it is.
 pub fn reply_headers(mut headers: HeaderMap, keep_length: bool) -> HeaderMap {
-    let length = keep_length.then(|| headers.get(CONTENT_LENGTH).cloned()).flatten();
-    let own: Vec<HeaderName> = headers.keys().filter(|name| is_own(name)).cloned().collect();
+    let length = keep_length
+        .then(|| headers.get(CONTENT_LENGTH).cloned())
+        .flatten();
+    let own: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_own(name))
+        .cloned()
+        .collect();
     for name in own {
         headers.remove(name);
     }
@@ -121,6 +168,10 @@ pub fn reply_headers(mut headers: HeaderMap, keep_length: bool) -> HeaderMap {
 
 /// Whether a reply is a stream of server-sent events.
 pub fn is_event_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.get(..17).is_some_and(|start| start.eq_ignore_ascii_case("text/event-stream"))
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    kind.get(..17)
+        .is_some_and(|start| start.eq_ignore_ascii_case("text/event-stream"))
 }

@@ -74,7 +74,10 @@ impl Worker {
             policies: weir_policy::Worker::new(engine),
             upstream: Pool::new(pool, tls),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
-            remembered: RefCell::new(Remembered { generation: 0, channels: HashMap::default() }),
+            remembered: RefCell::new(Remembered {
+                generation: 0,
+                channels: HashMap::default(),
+            }),
             call_metrics: Dialect::ALL.map(|dialect| shared.metrics.calls(dialect.as_str())),
             shared,
         }
@@ -105,7 +108,12 @@ impl Worker {
         }
         let wanted = (family, Box::from(model));
         let found = remembered.channels.entry(wanted).or_insert_with(|| {
-            snapshot.channels.iter().filter(|channel| channel.serves(family, model)).cloned().collect()
+            snapshot
+                .channels
+                .iter()
+                .filter(|channel| channel.serves(family, model))
+                .cloned()
+                .collect()
         });
         Rc::clone(found)
     }

@@ -57,7 +57,10 @@ impl Site {
     pub fn new(worker: Rc<Worker>, parts: &ServerParts, connections: Arc<AtomicUsize>) -> Self {
         let config = &worker.snapshot().config;
         let mut builder = auto::Builder::new(LocalExecutor);
-        builder.http1().header_read_timeout(None).max_buf_size(config.limits.header_max_bytes.max(HEAD_BYTES_MIN));
+        builder
+            .http1()
+            .header_read_timeout(None)
+            .max_buf_size(config.limits.header_max_bytes.max(HEAD_BYTES_MIN));
         if config.limits.header_max_count != HYPER_HEADERS {
             builder.http1().max_headers(config.limits.header_max_count);
         }
@@ -105,7 +108,10 @@ async fn look_after(site: Rc<Site>) {
     loop {
         ticks.tick().await;
         let snapshot = site.worker.snapshot();
-        site.watch.look(snapshot.config.limits.header_timeout_ms, snapshot.config.limits.idle_timeout_ms);
+        site.watch.look(
+            snapshot.config.limits.header_timeout_ms,
+            snapshot.config.limits.idle_timeout_ms,
+        );
         site.worker.policies.sweep();
     }
 }
@@ -149,7 +155,10 @@ async fn serve(site: &Rc<Site>, stream: TcpStream, peer: SocketAddr) {
         let site = Rc::clone(site);
         async move {
             let reply = answer(&site, peer, request).await;
-            Ok::<_, Infallible>(reply.map(|body| Tracked { body, _under_way: under_way }))
+            Ok::<_, Infallible>(reply.map(|body| Tracked {
+                body,
+                _under_way: under_way,
+            }))
         }
     });
     let mut connection = pin!(site.builder.serve_connection(io, service));
@@ -178,7 +187,11 @@ enum Ended {
 }
 
 /// A caller's request goes into the pipeline, an operator's to the admin API.
-async fn answer(site: &Rc<Site>, peer: SocketAddr, request: HttpRequest<Incoming>) -> Response<ReplyBody> {
+async fn answer(
+    site: &Rc<Site>,
+    peer: SocketAddr,
+    request: HttpRequest<Incoming>,
+) -> Response<ReplyBody> {
     if is_admin(request.uri().path(), site.serves_admin) {
         let (router, request) = (site.admin.clone(), request.map(axum::body::Body::new));
         // On another runtime: whatever an operator asks for must not hold up calls.
@@ -198,7 +211,9 @@ async fn answer(site: &Rc<Site>, peer: SocketAddr, request: HttpRequest<Incoming
 
 fn is_admin(path: &str, serves_admin: bool) -> bool {
     // Callers' paths first: there are so many more of them.
-    !path.starts_with("/v1") && (matches!(path, "/healthz" | "/readyz") || (serves_admin && (path == "/metrics" || path.starts_with("/admin/"))))
+    !path.starts_with("/v1")
+        && (matches!(path, "/healthz" | "/readyz")
+            || (serves_admin && (path == "/metrics" || path.starts_with("/admin/"))))
 }
 
 /// A reply's body that tells the watch when it is done.
@@ -211,7 +226,10 @@ impl Body for Tracked {
     type Data = Bytes;
     type Error = pipeline::Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

@@ -107,7 +107,11 @@ pub struct Watch {
 impl Watch {
     /// A watch over nothing yet.
     pub fn new() -> Self {
-        Self { began: Instant::now(), clock: Rc::default(), connections: RefCell::default() }
+        Self {
+            began: Instant::now(),
+            clock: Rc::default(),
+            connections: RefCell::default(),
+        }
     }
 
     /// A new connection. Until its first request is there, it counts as slow with its head.
@@ -128,7 +132,9 @@ impl Watch {
         let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.clock.set(now_ms);
         self.connections.borrow_mut().retain(|connection| {
-            let Some(connection) = connection.upgrade() else { return false };
+            let Some(connection) = connection.upgrade() else {
+                return false;
+            };
             let waited_ms = now_ms.saturating_sub(connection.since_ms.get());
             match connection.doing.get() {
                 Doing::Idle if waited_ms > idle_timeout_ms => connection.tell(End::Graceful),
@@ -161,7 +167,11 @@ impl<T> WatchedIo<T> {
 }
 
 impl<T: Read + Unpin> Read for WatchedIo<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
         if result.is_ready() {
             self.watched.read();
@@ -171,7 +181,11 @@ impl<T: Read + Unpin> Read for WatchedIo<T> {
 }
 
 impl<T: Write + Unpin> Write for WatchedIo<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 

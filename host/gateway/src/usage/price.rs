@@ -23,12 +23,21 @@ impl Price {
     pub fn cost_micros(&self, usage: &Usage) -> u64 {
         let apart = usage.cached_tokens.saturating_add(usage.cache_write_tokens);
         let parts = [
-            (usage.input_tokens.saturating_sub(apart), self.input_micros_per_million),
+            (
+                usage.input_tokens.saturating_sub(apart),
+                self.input_micros_per_million,
+            ),
             (usage.cached_tokens, self.cached_micros_per_million),
-            (usage.cache_write_tokens, self.cache_write_micros_per_million),
+            (
+                usage.cache_write_tokens,
+                self.cache_write_micros_per_million,
+            ),
             (usage.output_tokens, self.output_micros_per_million),
         ];
-        let total: u128 = parts.iter().map(|&(tokens, price)| u128::from(tokens) * u128::from(price)).sum();
+        let total: u128 = parts
+            .iter()
+            .map(|&(tokens, price)| u128::from(tokens) * u128::from(price))
+            .sum();
         u64::try_from((total + 500_000) / 1_000_000).unwrap_or(u64::MAX)
     }
 }
@@ -65,7 +74,8 @@ impl PriceBook {
         let fits = |rule: &&PriceRule| {
             rule.model.is_match(model)
                 && rule.tenant.is_match(tenant)
-                && (rule.channel.is_everything() || channel.is_some_and(|name| rule.channel.is_match(name)))
+                && (rule.channel.is_everything()
+                    || channel.is_some_and(|name| rule.channel.is_match(name)))
         };
         self.0.iter().find(fits).map(|rule| rule.price)
     }
@@ -106,7 +116,12 @@ fn catalogue() -> Vec<PriceRule> {
             cache_write_micros_per_million: entry.cache_write.unwrap_or(entry.input),
         };
         let model = Globs::new(vec![entry.model]).ok()?;
-        Some(PriceRule { model, channel: Globs::everything(), tenant: Globs::everything(), price })
+        Some(PriceRule {
+            model,
+            channel: Globs::everything(),
+            tenant: Globs::everything(),
+            price,
+        })
     };
     entries.into_iter().filter_map(rule).collect()
 }
@@ -119,7 +134,10 @@ mod tests {
     fn the_catalogue_is_read_and_the_longest_pattern_wins() {
         assert!(catalogue().len() > 10);
         let book = PriceBook::new(Vec::new());
-        let price = |model| book.find("t", None, model).map(|price| price.input_micros_per_million);
+        let price = |model| {
+            book.find("t", None, model)
+                .map(|price| price.input_micros_per_million)
+        };
         assert_eq!(price("gpt-4o-mini"), Some(150_000));
         assert_eq!(price("gpt-4o-2024-08-06"), Some(2_500_000));
         assert_eq!(price("nobody-knows"), None);
@@ -133,7 +151,13 @@ mod tests {
             cached_micros_per_million: 100_000,
             cache_write_micros_per_million: 1_250_000,
         };
-        let usage = Usage { input_tokens: 100, cached_tokens: 50, cache_write_tokens: 20, output_tokens: 10, ..Usage::default() };
+        let usage = Usage {
+            input_tokens: 100,
+            cached_tokens: 50,
+            cache_write_tokens: 20,
+            output_tokens: 10,
+            ..Usage::default()
+        };
         assert_eq!(price.cost_micros(&usage), 30 + 5 + 25 + 20);
     }
 
@@ -143,10 +167,23 @@ mod tests {
             model: Globs::new(vec!["gpt-4o*".into()]).unwrap(),
             channel: Globs::new(vec!["cheap".into()]).unwrap(),
             tenant: Globs::everything(),
-            price: Price { input_micros_per_million: 1, ..Price::default() },
+            price: Price {
+                input_micros_per_million: 1,
+                ..Price::default()
+            },
         };
         let book = PriceBook::new(vec![own]);
-        assert_eq!(book.find("t", Some("cheap"), "gpt-4o-mini").unwrap().input_micros_per_million, 1);
-        assert_eq!(book.find("t", None, "gpt-4o-mini").unwrap().input_micros_per_million, 150_000);
+        assert_eq!(
+            book.find("t", Some("cheap"), "gpt-4o-mini")
+                .unwrap()
+                .input_micros_per_million,
+            1
+        );
+        assert_eq!(
+            book.find("t", None, "gpt-4o-mini")
+                .unwrap()
+                .input_micros_per_million,
+            150_000
+        );
     }
 }

@@ -48,7 +48,12 @@ impl Got {
 
     /// The same as what is relayed.
     pub fn into_reply(self) -> Reply {
-        Reply { status: self.status, headers: self.headers, source: self.source, by_policy: false }
+        Reply {
+            status: self.status,
+            headers: self.headers,
+            source: self.source,
+            by_policy: false,
+        }
     }
 }
 
@@ -90,13 +95,22 @@ pub async fn send(
     let channel = &*planned.channel;
     let call = &open.call;
     match &channel.target {
-        Target::Fake(options) => answer_fake(worker, open, channel, options, model).await.map(Ok),
-        Target::Http { family, origin, base_path } => {
+        Target::Fake(options) => answer_fake(worker, open, channel, options, model)
+            .await
+            .map(Ok),
+        Target::Http {
+            family,
+            origin,
+            base_path,
+        } => {
             let (request, hides_usage) = {
                 let asked = call.request();
                 let body = target::body(call, &asked, channel, model)?;
                 let target = target::path_and_query(call, *family, base_path, model, &asked.model)?;
-                (target::request(call, &asked, target, channel, key, body.bytes), body.asked_usage)
+                (
+                    target::request(call, &asked, target, channel, key, body.bytes),
+                    body.asked_usage,
+                )
             };
             let mut timeouts = channel.timeouts;
             if let Some(first_byte_ms) = planned.first_byte_timeout_ms {
@@ -116,7 +130,11 @@ pub async fn send(
             } else {
                 Source::Upstream { body, hides_usage }
             };
-            Ok(Ok(Got { status, headers: head.headers, source }))
+            Ok(Ok(Got {
+                status,
+                headers: head.headers,
+                source,
+            }))
         }
     }
 }
@@ -127,7 +145,9 @@ async fn read_error(mut body: UpstreamBody) -> Result<Bytes, String> {
         let frame = frame.map_err(|error| error.to_string())?;
         if let Ok(data) = frame.into_data() {
             if whole.len() + data.len() > ERROR_BODY_MAX_BYTES {
-                return Err(format!("its error is larger than {ERROR_BODY_MAX_BYTES} bytes"));
+                return Err(format!(
+                    "its error is larger than {ERROR_BODY_MAX_BYTES} bytes"
+                ));
             }
             whole.extend_from_slice(&data);
         }
@@ -136,15 +156,33 @@ async fn read_error(mut body: UpstreamBody) -> Result<Bytes, String> {
 }
 
 /// Asks the built-in provider.
-async fn answer_fake(worker: &Rc<Worker>, open: &Open, channel: &Channel, options: &fake::Options, model: &str) -> Result<Got, Fault> {
+async fn answer_fake(
+    worker: &Rc<Worker>,
+    open: &Open,
+    channel: &Channel,
+    options: &fake::Options,
+    model: &str,
+) -> Result<Got, Fault> {
     let call = &open.call;
     let (reply, hides_usage) = {
         let request = call.request();
         let body = target::body(call, &request, channel, model)?;
-        let told = request.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-fake-"));
-        let told: Vec<_> = told.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
-        let options = if told.is_empty() { options.clone() } else { options.with_headers(told.into_iter()) };
-        let path = call.uri.path_and_query().map_or("/", |target| target.as_str());
+        let told = request
+            .headers
+            .iter()
+            .filter(|(name, _)| name.as_str().starts_with("x-fake-"));
+        let told: Vec<_> = told
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+            .collect();
+        let options = if told.is_empty() {
+            options.clone()
+        } else {
+            options.with_headers(told.into_iter())
+        };
+        let path = call
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
         let asked = fake::Request {
             dialect: call.dialect,
             operation: call.operation,
@@ -168,13 +206,26 @@ async fn answer_fake(worker: &Rc<Worker>, open: &Open, channel: &Channel, option
     }
     let chunks = match reply.body {
         fake::Body::Whole(body) if reply.status >= 400 || !reply.cut => {
-            return Ok(Got { status: reply.status, headers, source: Source::Whole(body) });
+            return Ok(Got {
+                status: reply.status,
+                headers,
+                source: Source::Whole(body),
+            });
         }
         fake::Body::Whole(body) => VecDeque::from([body]),
         fake::Body::Chunks(chunks) => chunks.into(),
     };
-    let body = Box::new(FakeBody { chunks, delay_ms: reply.event_delay_ms, pause: None, cut: reply.cut });
-    Ok(Got { status: reply.status, headers, source: Source::Fake { body, hides_usage } })
+    let body = Box::new(FakeBody {
+        chunks,
+        delay_ms: reply.event_delay_ms,
+        pause: None,
+        cut: reply.cut,
+    });
+    Ok(Got {
+        status: reply.status,
+        headers,
+        source: Source::Fake { body, hides_usage },
+    })
 }
 
 /// The pieces of the built-in provider's reply, with pauses between them.
@@ -194,11 +245,15 @@ impl FakeBody {
         }
         let chunk = self.chunks.pop_front();
         if chunk.is_some() && self.delay_ms > 0 {
-            self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(self.delay_ms))));
+            self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(
+                self.delay_ms,
+            ))));
         }
         Poll::Ready(match chunk {
             Some(chunk) => Some(Ok(chunk)),
-            None if std::mem::take(&mut self.cut) => Some(Err("the built-in provider was told to break off".to_owned())),
+            None if std::mem::take(&mut self.cut) => {
+                Some(Err("the built-in provider was told to break off".to_owned()))
+            }
             None => None,
         })
     }

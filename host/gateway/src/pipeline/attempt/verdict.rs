@@ -73,11 +73,24 @@ pub fn judge(got: &Got) -> Verdict {
 /// any provider and reads as nothing said.
 fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be finite and not negative; `as` saturates")]
+    let number = |text: &str| {
+        text.trim()
+            .parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite() && *number >= 0.0)
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be finite and not negative; `as` saturates"
+    )]
     let whole = |number: f64| number.ceil() as u64;
     let exact = text("retry-after-ms").and_then(number);
-    exact.map(whole).or_else(|| text(RETRY_AFTER.as_str()).and_then(number).map(|seconds| whole(seconds * 1_000.0)))
+    exact.map(whole).or_else(|| {
+        text(RETRY_AFTER.as_str())
+            .and_then(number)
+            .map(|seconds| whole(seconds * 1_000.0))
+    })
 }
 
 #[cfg(test)]
