@@ -1,20 +1,19 @@
 -- The load, for wrk: the same POST on every connection, as often as the gateway answers.
 -- LOAD_BODY names the file with the body, LOAD_KEY the virtual key. Prints one line of JSON.
 local file = assert(io.open(os.getenv("LOAD_BODY"), "rb"))
-local request
+local post
 
 function init()
-  request = wrk.format("POST", nil, {
+  post = wrk.format("POST", nil, {
     ["Host"] = wrk.headers["Host"],
     ["Content-Type"] = "application/json",
     ["Authorization"] = "Bearer " .. os.getenv("LOAD_KEY"),
   }, file:read("*a"))
 end
 
-function request_()
-  return request
+function request()
+  return post
 end
-_G.request = request_
 
 function done(summary, latency, _)
   local e = summary.errors

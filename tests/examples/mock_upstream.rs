@@ -74,8 +74,14 @@ static PIECES: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
     pieces
 });
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve())
+}
+
+async fn serve() -> Result<(), Box<dyn Error>> {
     let address = env::var("UPSTREAM_ADDR").unwrap_or_else(|_| "127.0.0.1:9100".to_owned());
     let key = env::var("UPSTREAM_KEY").unwrap_or_else(|_| "sk-upstream-secret".to_owned());
     let counts = Arc::new(Counts {

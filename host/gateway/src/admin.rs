@@ -107,9 +107,18 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::show, channels::change, channels::remove))
         .routes(routes!(provider_keys::list, provider_keys::create))
-        .routes(routes!(provider_keys::show, provider_keys::change, provider_keys::remove))
+        .routes(routes!(
+            provider_keys::show,
+            provider_keys::change,
+            provider_keys::remove
+        ))
         .routes(routes!(policies::list))
-        .routes(routes!(policies::show, policies::replace, policies::change, policies::remove))
+        .routes(routes!(
+            policies::show,
+            policies::replace,
+            policies::change,
+            policies::remove
+        ))
         .routes(routes!(versions::upload))
         .routes(routes!(versions::activate))
         .routes(routes!(versions::rollback))
@@ -128,7 +137,11 @@ fn described() -> OpenApiRouter<AdminState> {
 }
 
 async fn unknown_path(uri: http::Uri) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "unknown_path", format!("there is nothing at {}", uri.path()))
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "unknown_path",
+        format!("there is nothing at {}", uri.path()),
+    )
 }
 
 async fn unknown_method(method: http::Method, uri: http::Uri) -> ApiError {

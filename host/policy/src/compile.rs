@@ -2,7 +2,7 @@
 //! parent that waits only so long.
 //!
 //! A compiler that runs on what strangers wrote may take for ever, eat the memory or panic; in a
-//! child that ends the child. The parent is [`compile`], the child [`compile_main`].
+//! child that ends the child. The parent is `compile`, the child [`compile_main`].
 
 use std::io::{Read, Write};
 use std::path::PathBuf;

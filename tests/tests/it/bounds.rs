@@ -126,6 +126,22 @@ fn requests_that_two_readers_could_read_differently_are_refused() {
 }
 
 #[test]
+fn a_caller_may_ask_before_it_sends_a_body() {
+    let gateway = Gateway::start(FAKE);
+    let mut raw = Raw::connect(gateway.acme().address());
+    let body = r#"{"model": "m", "messages": []}"#;
+    raw.write(head(&format!(
+        "expect: 100-continue\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )));
+    let first = raw.first_bytes(SOON);
+    assert!(first.starts_with("HTTP/1.1 100"), "{first}");
+    raw.write(body);
+    let (said, _) = raw.read_to_end();
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+}
+
+#[test]
 fn connections_beyond_the_most_are_not_served() {
     let gateway =
         with_limits("connections_max = 4\nidle_timeout_ms = 60000\nheader_timeout_ms = 60000");

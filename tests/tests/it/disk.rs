@@ -71,6 +71,15 @@ fn a_full_disk_refuses_calls_and_recovers() {
     );
     assert_eq!(gateway.acme().get("/readyz").status, 503);
     gateway.acme().get("/healthz").expect(200);
+    let made = gateway
+        .admin()
+        .send("POST", "/admin/v1/tenants", r#"{"id": "no-room"}"#);
+    assert!(
+        made.status == 507 || made.status == 503,
+        "{} {}",
+        made.status,
+        made.text()
+    );
     fs::remove_file(ballast).unwrap();
     let id = eventually("calls are taken again", || {
         let reply = gateway.acme().chat("m");

@@ -1,10 +1,13 @@
 //! Provider keys and channels: what fails is passed over, what is dead stays out, and a reply that
 //! has begun is never begun again.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weir_tests::{Answer, End, Gateway, KEY, Provider, eventually};
+use weir_tests::{Answer, End, Gateway, KEY, Provider, Raw, eventually};
 
 /// A provider to whom the key `dead` is dead.
 fn half_dead() -> Provider {
@@ -395,4 +398,67 @@ fn a_caller_who_hangs_up_ends_the_providers_work() {
     eventually("the gateway serves on", || {
         (gateway.acme().get("/healthz").status == 200).then_some(())
     });
+}
+
+/// The call is in the ledger although nothing of a reply was there when its caller went.
+#[test]
+fn a_caller_who_does_not_wait_for_the_reply_is_in_the_ledger_too() {
+    let provider = Provider::always(Answer::silence());
+    let gateway = Gateway::start(&provider.channel("openai", "main", ""));
+    let body = r#"{"model": "m", "messages": []}"#;
+    let mut raw = Raw::connect(gateway.acme().address());
+    raw.write(format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {KEY}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    eventually("the provider is asked", || {
+        (provider.count() == 1).then_some(())
+    });
+    drop(raw);
+    let call = eventually("the call is in the ledger", || {
+        let calls = gateway.admin().get("/admin/v1/calls").expect(200).json();
+        calls["data"].get(0).cloned()
+    });
+    assert_eq!(
+        (call["ended"].as_str(), call["model"].as_str()),
+        (Some("client_closed"), Some("m")),
+        "{call}"
+    );
+}
+
+/// A provider may close a connection at any time after a reply, also when the gateway is about to
+/// use it again.
+#[test]
+fn a_connection_that_the_provider_closed_is_no_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let body = r#"{"object": "chat.completion", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}"#;
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // One request, one reply that promises to keep the connection, and then the end of it.
+            let mut request = Vec::new();
+            let mut piece = [0; 4096];
+            while !String::from_utf8_lossy(&request).contains("Say hello.") {
+                let bytes = stream.read(&mut piece).unwrap();
+                if bytes == 0 {
+                    break;
+                }
+                request.extend_from_slice(&piece[..bytes]);
+            }
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all((head + body).as_bytes());
+        }
+    });
+    let channel = format!(
+        "[[channel]]\nname = \"main\"\ndialect = \"openai\"\nbase_url = \"http://{address}/v1\"\nkeys = [\"plain:k\"]\n"
+    );
+    let gateway = Gateway::start(&channel);
+    let client = gateway.acme();
+    for _ in 0..100 {
+        client.chat("m").expect(200);
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_tests::{
-    Answer, Gateway, KEY, Provider, Setup, digest, eventually, is_digest_of, parallel, policy,
+    Answer, End, Gateway, KEY, Provider, Setup, digest, eventually, is_digest_of, parallel, policy,
     policy_file,
 };
 
@@ -543,4 +543,98 @@ fn policies_log_and_count_under_their_own_name() {
         line.is_some_and(|line| line.contains("policy=\"probe\"") && line.ends_with(" 3")),
         "{line:?} in {metrics}"
     );
+}
+
+/// One worker, so that everything has to share one thread with a policy that does not come back.
+#[test]
+fn other_calls_go_on_while_a_policy_loops_on_their_worker() {
+    let config = "access = { models = [\"loop\"], do = [\"loop\"] }";
+    let settings = format!(
+        "workers = 1\n{FAKE}{}",
+        probe("probe", "deadline_ms = 2000", config)
+    );
+    let gateway = Gateway::start(&settings);
+    let client = gateway.acme();
+    client.chat("well").expect(200);
+    parallel(2, |number| {
+        if number == 0 {
+            gateway.acme().chat("loop").expect(503);
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let started = Instant::now();
+        for _ in 0..5 {
+            client.chat("well").expect(200);
+        }
+        let took = started.elapsed();
+        assert!(
+            took < Duration::from_millis(1_200),
+            "five calls beside the loop took {took:?}"
+        );
+    });
+}
+
+#[test]
+fn many_streams_share_few_instances() {
+    let provider = Provider::always(Answer::chat_events("One two three.").ending(End::Stall(500)));
+    let settings = format!(
+        "[runtime]\ninstances_max = 32\n{}{}",
+        provider.channel("openai", "main", ""),
+        probe("probe", "", "events = { text = \"uppercase\" }")
+    );
+    let gateway = Gateway::start(&settings);
+    let client = gateway.acme();
+    let mut streams: Vec<_> = (0..200).map(|_| client.chat_stream("m")).collect();
+    for stream in &mut streams {
+        assert_eq!(stream.status, 200);
+        let mut text = String::new();
+        while !text.contains("ONE") {
+            text += &String::from_utf8_lossy(&stream.next().expect("a piece").expect("a piece"));
+        }
+    }
+}
+
+/// What a policy allowed is what the provider is asked for, however the request is written.
+#[test]
+fn a_request_cannot_say_two_things() {
+    let settings = "
+[[policy]]
+name = \"permissions\"
+source = \"builtin:permissions\"
+deadline_ms = 2000
+[policy.config]
+models = [\"good\"]
+";
+    let provider = Provider::start();
+    let gateway = Gateway::start(
+        &(provider.channel("openai", "main", "") + &provider.channel("gemini", "g", "") + settings),
+    );
+    let client = gateway.acme();
+    for body in [
+        r#"{"model": "good", "model": "forbidden", "messages": []}"#,
+        r#"{"model": "forbidden", "model": "good", "messages": []}"#,
+        r#"{"model": "good", "\u006dodel": "forbidden", "messages": []}"#,
+        r#"{"messages": [], "model": "good"} {"model": "forbidden"}"#,
+        r#"{"model": ["forbidden"], "messages": []}"#,
+        "\u{feff}{\"model\": \"forbidden\", \"messages\": []}",
+    ] {
+        client.send("POST", "/v1/chat/completions", body);
+    }
+    for path in [
+        "/v1beta/models/forbidden:generateContent",
+        "/v1beta/models/%66orbidden:generateContent",
+        "/v1beta/models/good:x/../forbidden:generateContent",
+        "/v1beta/models/good%2f..%2fforbidden:generateContent",
+        "/v1/models/forbidden:generateContent",
+        "//v1beta/models/forbidden:generateContent",
+    ] {
+        client.send("POST", path, r#"{"contents": []}"#);
+    }
+    for seen in provider.seen() {
+        // Where a key comes twice the last one counts, for the gateway as for providers.
+        assert!(
+            seen.json()["model"] != "forbidden" && !seen.path.contains("orbidden"),
+            "{seen:?}"
+        );
+    }
 }

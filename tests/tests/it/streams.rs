@@ -286,3 +286,18 @@ fn usage_that_only_weir_asked_for_is_not_shown() {
         reply.text()
     );
 }
+
+#[test]
+fn large_bodies_pass_both_ways() {
+    let large = "x".repeat(8 << 20);
+    let provider = Provider::always(Answer::chat(&large));
+    let gateway = Gateway::start(&provider.channel("openai", "main", ""));
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": large}]}).to_string();
+    let reply = gateway
+        .acme()
+        .send("POST", "/v1/chat/completions", body.clone())
+        .expect(200);
+    assert!(reply.broken.is_none() && reply.body == Answer::chat(&large).body());
+    assert!(provider.seen()[0].body == body.as_bytes());
+    assert_eq!(gateway.call(&reply.id())["usage"]["input_tokens"], 7);
+}

@@ -34,8 +34,15 @@ pub(super) async fn list(
     let now_ms = state.clock.now_ms();
     let stored = state.store.list::<Ban>(page.query(None)?).await?;
     let in_force = stored.items.into_iter().filter(|ban| ban.until_ms > now_ms);
-    let view = |ban: Ban| BanView { ip: ban.ip, until_ms: ban.until_ms, reason: ban.reason };
-    Ok(Json(List { data: in_force.map(view).collect(), next: stored.next }))
+    let view = |ban: Ban| BanView {
+        ip: ban.ip,
+        until_ms: ban.until_ms,
+        reason: ban.reason,
+    };
+    Ok(Json(List {
+        data: in_force.map(view).collect(),
+        next: stored.next,
+    }))
 }
 
 /// Lets an address in again.
@@ -47,7 +54,9 @@ pub(super) async fn lift(
     Segments(text): Segments<String>,
 ) -> Result<StatusCode, ApiError> {
     let _one_at_a_time = state.writes.lock().await;
-    let ip: IpAddr = text.parse().map_err(|_| ApiError::field("ip", "must be an address"))?;
+    let ip: IpAddr = text
+        .parse()
+        .map_err(|_| ApiError::field("ip", "must be an address"))?;
     let now_ms = state.clock.now_ms();
     let was_live = state.bans.remaining_ms(&ip, now_ms).is_some();
     let stored = state.store.delete::<Ban>(&ip.to_string()).await;

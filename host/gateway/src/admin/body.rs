@@ -18,15 +18,23 @@ const JSON_MAX_BYTES: usize = 1_048_576;
 
 /// Reads a body that has at most `max_bytes`.
 pub(super) async fn read(body: Body, max_bytes: usize) -> Result<Bytes, ApiError> {
-    let collected = Limited::new(body, max_bytes).collect().await.map_err(|error| {
-        if error.downcast_ref::<LengthLimitError>().is_some() {
-            let message = format!("the body has more than the {max_bytes} bytes that are allowed");
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
-                .with(json!({ "max_bytes": max_bytes }))
-        } else {
-            ApiError::new(StatusCode::BAD_REQUEST, "body_broken", format!("the body broke off: {error}"))
-        }
-    })?;
+    let collected = Limited::new(body, max_bytes)
+        .collect()
+        .await
+        .map_err(|error| {
+            if error.downcast_ref::<LengthLimitError>().is_some() {
+                let message =
+                    format!("the body has more than the {max_bytes} bytes that are allowed");
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+                    .with(json!({ "max_bytes": max_bytes }))
+            } else {
+                ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "body_broken",
+                    format!("the body broke off: {error}"),
+                )
+            }
+        })?;
     Ok(collected.to_bytes())
 }
 
@@ -39,8 +47,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = read(request.into_body(), JSON_MAX_BYTES).await?;
         let mut json = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| not_json(&error))?;
-        json.end().map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", error.to_string()))?;
+        let value =
+            serde_path_to_error::deserialize(&mut json).map_err(|error| not_json(&error))?;
+        json.end().map_err(|error| {
+            ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
+        })?;
         Ok(Self(value))
     }
 }
@@ -58,9 +69,16 @@ fn not_json(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
 pub(super) type Changes = Map<String, Value>;
 
 /// `current` with `changes`.
-pub(super) fn patched<T: Serialize + DeserializeOwned>(current: &T, changes: Changes) -> Result<T, ApiError> {
+pub(super) fn patched<T: Serialize + DeserializeOwned>(
+    current: &T,
+    changes: Changes,
+) -> Result<T, ApiError> {
     let broken = |error: serde_json::Error| {
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "entry_broken", error.to_string())
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "entry_broken",
+            error.to_string(),
+        )
     };
     let mut value = serde_json::to_value(current).map_err(broken)?;
     if let Value::Object(fields) = &mut value {
@@ -140,7 +158,11 @@ impl PageQuery {
     }
 
     pub(super) fn query(self, parent: Option<&str>) -> Result<ListQuery, ApiError> {
-        Ok(ListQuery { parent: parent.map(str::to_owned), after: self.cursor, limit: limit(self.limit)? })
+        Ok(ListQuery {
+            parent: parent.map(str::to_owned),
+            after: self.cursor,
+            limit: limit(self.limit)?,
+        })
     }
 }
 
@@ -157,15 +179,28 @@ pub(super) fn limit(asked: Option<u32>) -> Result<u32, ApiError> {
 /// epoch.
 pub(super) fn moment(field: &str, text: Option<&str>) -> Result<Option<u64>, ApiError> {
     let Some(text) = text else { return Ok(None) };
-    let date = |text: &str| text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let date = |text: &str| {
+        text.parse::<jiff::civil::Date>()
+            .ok()?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+    };
     let unix_ms = match text.parse::<u64>() {
         Ok(unix_ms) => Some(unix_ms),
         // A time without an offset also parses as a date, and would silently lose its hours.
         Err(_) if text.len() == "2027-01-31".len() => {
             date(text).and_then(|date| u64::try_from(date.timestamp().as_millisecond()).ok())
         }
-        Err(_) => text.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok()),
+        Err(_) => text
+            .parse::<jiff::Timestamp>()
+            .ok()
+            .and_then(|at| u64::try_from(at.as_millisecond()).ok()),
     };
-    let wrong = || ApiError::field(field, "must be a time like 2027-01-31T12:00:00Z, a date, or milliseconds since 1970");
+    let wrong = || {
+        ApiError::field(
+            field,
+            "must be a time like 2027-01-31T12:00:00Z, a date, or milliseconds since 1970",
+        )
+    };
     unix_ms.map(Some).ok_or_else(wrong)
 }

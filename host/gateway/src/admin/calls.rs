@@ -194,7 +194,11 @@ pub(super) async fn list(
 ) -> Result<Json<List<CallView>>, ApiError> {
     let limit = limit(query.limit)?;
     let wrong = |_| ApiError::field("cursor", "is none that this list gave out");
-    let before: Option<CallId> = query.cursor.map(|cursor| cursor.parse()).transpose().map_err(wrong)?;
+    let before: Option<CallId> = query
+        .cursor
+        .map(|cursor| cursor.parse())
+        .transpose()
+        .map_err(wrong)?;
     let filter = CallFilter {
         from_ms: moment("from", query.from.as_deref())?,
         to_ms: moment("to", query.to.as_deref())?,
@@ -209,7 +213,10 @@ pub(super) async fn list(
     let rows = state.store.calls(filter, before, limit).await?;
     let full = u32::try_from(rows.len()).is_ok_and(|count| count == limit);
     let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
-    Ok(Json(List { data: rows.iter().map(CallView::from).collect(), next }))
+    Ok(Json(List {
+        data: rows.iter().map(CallView::from).collect(),
+        next,
+    }))
 }
 
 /// One call, with every attempt and every decision.
@@ -221,7 +228,11 @@ pub(super) async fn show(
     Segments(text): Segments<String>,
 ) -> Result<Json<CallDetail>, ApiError> {
     let id: CallId = text.parse().map_err(|_| ApiError::unknown("call", &text))?;
-    let row = state.store.call(id).await.map_err(|error| ApiError::naming(error, "call", &text))?;
+    let row = state
+        .store
+        .call(id)
+        .await
+        .map_err(|error| ApiError::naming(error, "call", &text))?;
     Ok(Json(CallDetail {
         call: CallView::from(&row),
         attempts: row.attempts.iter().map(attempt).collect(),

@@ -31,7 +31,10 @@ pub(super) struct OrderInput {
 
 fn places(state: &AdminState) -> Json<List<Place>> {
     let policies = state.control.policies().into_iter();
-    let place = policies.map(|status| Place { policy: status.name, declared_in: status.declared_in });
+    let place = policies.map(|status| Place {
+        policy: status.name,
+        declared_in: status.declared_in,
+    });
     Json(List::whole(place.collect()))
 }
 
@@ -52,14 +55,25 @@ pub(super) async fn order(
 ) -> Result<Json<List<Place>>, ApiError> {
     let _one_at_a_time = state.writes.lock().await;
     let made = made(&state).await?;
-    let (wanted, known) = (names(input.order.iter()), names(made.iter().map(|setting| &setting.name)));
+    let (wanted, known) = (
+        names(input.order.iter()),
+        names(made.iter().map(|setting| &setting.name)),
+    );
     if wanted != known || input.order.len() != known.len() {
         let known: Vec<&str> = known.into_iter().collect();
-        let message = format!("must name each policy that the API made once, and no other: {}", known.join(", "));
+        let message = format!(
+            "must name each policy that the API made once, and no other: {}",
+            known.join(", ")
+        );
         return Err(ApiError::field("order", &message));
     }
     for (position, name) in (0..).zip(&input.order) {
-        state.store.update(name, move |setting: &mut PolicySetting| setting.position = position).await?;
+        state
+            .store
+            .update(name, move |setting: &mut PolicySetting| {
+                setting.position = position
+            })
+            .await?;
     }
     state.publish().await?;
     Ok(places(&state))

@@ -98,7 +98,13 @@ struct HealthView {
 }
 
 /// The settings that the store keeps in a field of their own.
-const FURTHER: [&str; 5] = ["headers", "stream_usage", "http2", "first_byte_timeout_ms", "fake"];
+const FURTHER: [&str; 5] = [
+    "headers",
+    "stream_usage",
+    "http2",
+    "first_byte_timeout_ms",
+    "fake",
+];
 
 /// The input from which a stored channel was made.
 fn input_of(channel: &Channel) -> ChannelInput {
@@ -137,9 +143,17 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
 }
 
 /// Checks `input` as the settings file would, and makes a channel with the defaults filled in.
-fn checked(input: ChannelInput, config: &Config, created_ms: u64, now_ms: u64) -> Result<Channel, ApiError> {
+fn checked(
+    input: ChannelInput,
+    config: &Config,
+    created_ms: u64,
+    now_ms: u64,
+) -> Result<Channel, ApiError> {
     let loaded = check("channel", &input, config)?.config;
-    let channel = loaded.channels.first().ok_or_else(|| ApiError::field("name", "is missing"))?;
+    let channel = loaded
+        .channels
+        .first()
+        .ok_or_else(|| ApiError::field("name", "is missing"))?;
     let mut settings = serde_json::to_value(&input).unwrap_or_default();
     if let Value::Object(fields) = &mut settings {
         fields.retain(|name, _| FURTHER.contains(&name.as_str()));
@@ -147,7 +161,11 @@ fn checked(input: ChannelInput, config: &Config, created_ms: u64, now_ms: u64) -
     Ok(Channel {
         name: channel.name.to_string(),
         dialect: channel.dialect.as_str().to_owned(),
-        base_url: channel.base_url.as_ref().map(ToString::to_string).unwrap_or_default(),
+        base_url: channel
+            .base_url
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         models: channel.models.patterns().to_vec(),
         model_map: channel.model_map.clone(),
         priority: channel.priority,
@@ -161,7 +179,10 @@ fn checked(input: ChannelInput, config: &Config, created_ms: u64, now_ms: u64) -
 
 /// The channel that the settings file declares under this name.
 pub(super) fn in_file<'c>(config: &'c Config, name: &str) -> Option<&'c config::Channel> {
-    config.channels.iter().find(|channel| &*channel.name == name)
+    config
+        .channels
+        .iter()
+        .find(|channel| &*channel.name == name)
 }
 
 fn refuse_declared(config: &Config, name: &str) -> Result<(), ApiError> {
@@ -173,7 +194,11 @@ fn refuse_declared(config: &Config, name: &str) -> Result<(), ApiError> {
 
 /// The stored channel of this name.
 pub(super) async fn stored(state: &AdminState, name: &str) -> Result<Channel, ApiError> {
-    state.store.get::<Channel>(name).await.map_err(|error| ApiError::naming(error, "channel", name))
+    state
+        .store
+        .get::<Channel>(name)
+        .await
+        .map_err(|error| ApiError::naming(error, "channel", name))
 }
 
 fn health(state: &AdminState, name: &str) -> Option<HealthView> {
@@ -220,11 +245,19 @@ pub(super) async fn list(
 ) -> Result<Json<List<ChannelView>>, ApiError> {
     let config = state.control.config();
     let file = config.channels.iter().filter(|_| page.is_first());
-    let mut data: Vec<ChannelView> = file.map(|channel| view_of_file(&state, channel, &config)).collect();
+    let mut data: Vec<ChannelView> = file
+        .map(|channel| view_of_file(&state, channel, &config))
+        .collect();
     let stored = state.store.list::<Channel>(page.query(None)?).await?;
-    let made = stored.items.iter().filter(|channel| in_file(&config, &channel.name).is_none());
+    let made = stored
+        .items
+        .iter()
+        .filter(|channel| in_file(&config, &channel.name).is_none());
     data.extend(made.map(|channel| view(&state, channel)));
-    Ok(Json(List { data, next: stored.next }))
+    Ok(Json(List {
+        data,
+        next: stored.next,
+    }))
 }
 
 /// Makes a channel. Give it keys at `channels/{channel}/keys`.
@@ -239,7 +272,11 @@ pub(super) async fn create(
     let (config, now_ms) = (state.control.config(), state.clock.now_ms());
     let channel = checked(input, &config, now_ms, now_ms)?;
     refuse_declared(&config, &channel.name)?;
-    state.store.create(&channel).await.map_err(|error| ApiError::naming(error, "channel", &channel.name))?;
+    state
+        .store
+        .create(&channel)
+        .await
+        .map_err(|error| ApiError::naming(error, "channel", &channel.name))?;
     state.publish().await?;
     Ok((StatusCode::CREATED, Json(view(&state, &channel))))
 }
@@ -292,7 +329,11 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let _one_at_a_time = state.writes.lock().await;
     refuse_declared(&state.control.config(), &name)?;
-    state.store.delete::<Channel>(&name).await.map_err(|error| ApiError::naming(error, "channel", &name))?;
+    state
+        .store
+        .delete::<Channel>(&name)
+        .await
+        .map_err(|error| ApiError::naming(error, "channel", &name))?;
     state.publish().await?;
     Ok(StatusCode::NO_CONTENT)
 }

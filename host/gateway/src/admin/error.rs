@@ -41,8 +41,17 @@ struct ErrorFields {
 }
 
 impl ApiError {
-    pub(super) fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into(), details: json!({}) }
+    pub(super) fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            details: json!({}),
+        }
     }
 
     pub(super) fn with(mut self, details: Value) -> Self {
@@ -53,7 +62,11 @@ impl ApiError {
     /// Nothing of this kind has this name.
     pub(super) fn unknown(what: &str, name: &str) -> Self {
         let code = format!("unknown_{}", what.replace(' ', "_"));
-        Self::new(StatusCode::NOT_FOUND, code, format!("there is no {what} {name:?}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            code,
+            format!("there is no {what} {name:?}"),
+        )
     }
 
     /// A field has a value that cannot be.
@@ -68,9 +81,12 @@ impl ApiError {
             field => format!("{field}: {message}"),
         };
         let message: Vec<String> = mistakes.iter().map(sentence).collect();
-        let errors: Vec<Value> =
-            mistakes.iter().map(|(field, message)| json!({ "field": field, "message": message })).collect();
-        Self::new(StatusCode::BAD_REQUEST, "invalid_field", message.join("; ")).with(json!({ "errors": errors }))
+        let errors: Vec<Value> = mistakes
+            .iter()
+            .map(|(field, message)| json!({ "field": field, "message": message }))
+            .collect();
+        Self::new(StatusCode::BAD_REQUEST, "invalid_field", message.join("; "))
+            .with(json!({ "errors": errors }))
     }
 
     /// The settings file has the say about it.
@@ -83,9 +99,11 @@ impl ApiError {
     pub(super) fn naming(error: StoreError, what: &str, name: &str) -> Self {
         match error {
             StoreError::NotFound => Self::unknown(what, name),
-            StoreError::Conflict(_) => {
-                Self::new(StatusCode::CONFLICT, "exists_already", format!("there is a {what} {name:?} already"))
-            }
+            StoreError::Conflict(_) => Self::new(
+                StatusCode::CONFLICT,
+                "exists_already",
+                format!("there is a {what} {name:?} already"),
+            ),
             other => other.into(),
         }
     }
@@ -108,7 +126,8 @@ impl From<StoreError> for ApiError {
 
 impl From<ControlError> for ApiError {
     fn from(error: ControlError) -> Self {
-        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = match &error {
             ControlError::ReadOnly { .. } => "declared_in_file",
             other => other.code(),
@@ -139,11 +158,19 @@ fn load_details(policy: &str, error: &weir_policy::LoadError) -> Value {
         LoadError::NotGranted { interface, grant } => {
             json!({ "policy": policy, "interface": interface, "setting": format!("grants.{grant}") })
         }
-        LoadError::UnknownImport { interface } => json!({ "policy": policy, "interface": interface }),
-        LoadError::UnknownVersion { interface, supported } => {
+        LoadError::UnknownImport { interface } => {
+            json!({ "policy": policy, "interface": interface })
+        }
+        LoadError::UnknownVersion {
+            interface,
+            supported,
+        } => {
             json!({ "policy": policy, "interface": interface, "supported": supported })
         }
-        LoadError::TooLarge { size_bytes, max_bytes } => {
+        LoadError::TooLarge {
+            size_bytes,
+            max_bytes,
+        } => {
             json!({ "policy": policy, "size_bytes": size_bytes, "max_bytes": max_bytes })
         }
         _ => json!({ "policy": policy }),
@@ -153,10 +180,16 @@ fn load_details(policy: &str, error: &weir_policy::LoadError) -> Value {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let unauthorized = self.status == StatusCode::UNAUTHORIZED;
-        let error = ErrorFields { code: self.code.into_owned(), message: self.message, details: self.details };
+        let error = ErrorFields {
+            code: self.code.into_owned(),
+            message: self.message,
+            details: self.details,
+        };
         let mut response = (self.status, Json(ErrorBody { error })).into_response();
         if unauthorized {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

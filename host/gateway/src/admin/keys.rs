@@ -119,7 +119,9 @@ fn keys_in_file<'c>(config: &'c Config, tenant: &str) -> &'c [config::VirtualKey
 }
 
 fn find_in_file<'c>(config: &'c Config, tenant: &str, id: &str) -> Option<&'c config::VirtualKey> {
-    keys_in_file(config, tenant).iter().find(|key| file_id(tenant, &key.name) == id)
+    keys_in_file(config, tenant)
+        .iter()
+        .find(|key| file_id(tenant, &key.name) == id)
 }
 
 fn refuse_declared(config: &Config, tenant: &str, id: &str) -> Result<(), ApiError> {
@@ -131,19 +133,41 @@ fn refuse_declared(config: &Config, tenant: &str, id: &str) -> Result<(), ApiErr
 
 /// The stored key of this tenant.
 async fn stored(state: &AdminState, tenant: &str, id: &str) -> Result<VirtualKey, ApiError> {
-    let key = state.store.get::<VirtualKey>(id).await.map_err(|error| ApiError::naming(error, "key", id))?;
-    if key.tenant == tenant { Ok(key) } else { Err(ApiError::unknown("key", id)) }
+    let key = state
+        .store
+        .get::<VirtualKey>(id)
+        .await
+        .map_err(|error| ApiError::naming(error, "key", id))?;
+    if key.tenant == tenant {
+        Ok(key)
+    } else {
+        Err(ApiError::unknown("key", id))
+    }
 }
 
 /// `input` checked as the settings file would, with the moment of its expiry.
-fn checked(input: KeyInput, config: &Config, tenant: &str) -> Result<(KeyInput, String, Option<u64>), ApiError> {
-    let name = input.name.clone().ok_or_else(|| ApiError::field("name", "is missing"))?;
+fn checked(
+    input: KeyInput,
+    config: &Config,
+    tenant: &str,
+) -> Result<(KeyInput, String, Option<u64>), ApiError> {
+    let name = input
+        .name
+        .clone()
+        .ok_or_else(|| ApiError::field("name", "is missing"))?;
     let key = json!({
         "name": name, "labels": input.labels, "disabled": input.disabled, "expires": input.expires,
     });
     let loaded = check("tenant", &json!({ "name": tenant, "key": [key] }), config)?;
-    let key = loaded.config.tenants.first().and_then(|tenant| tenant.keys.first());
-    if keys_in_file(config, tenant).iter().any(|key| *key.name == *name) {
+    let key = loaded
+        .config
+        .tenants
+        .first()
+        .and_then(|tenant| tenant.keys.first());
+    if keys_in_file(config, tenant)
+        .iter()
+        .any(|key| *key.name == *name)
+    {
         return Err(ApiError::declared("key", &name, &declared_in(config)));
     }
     Ok((input, name, key.and_then(|key| key.expires_unix_ms)))
@@ -151,32 +175,59 @@ fn checked(input: KeyInput, config: &Config, tenant: &str) -> Result<(KeyInput, 
 
 /// A new secret: 256 bits that nobody can guess.
 fn new_secret() -> Result<Secret, ApiError> {
-    Ok(Secret::new(format!("{SECRET_PREFIX}{}", random_hex::<32>()?)))
+    Ok(Secret::new(format!(
+        "{SECRET_PREFIX}{}",
+        random_hex::<32>()?
+    )))
 }
 
 /// `N` random bytes as hexadecimal digits.
 pub(super) fn random_hex<const N: usize>() -> Result<String, ApiError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_randomness", format!("the system gives no randomness: {error}"))
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_randomness",
+            format!("the system gives no randomness: {error}"),
+        )
     })?;
     Ok(hex::encode(bytes))
 }
 
 /// Enough of the secret to recognise it by, and not enough to help anyone guess it.
 fn prefix(secret: &Secret) -> String {
-    let shown = if secret.expose().starts_with(SECRET_PREFIX) { SECRET_PREFIX.len() + 4 } else { 4 };
+    let shown = if secret.expose().starts_with(SECRET_PREFIX) {
+        SECRET_PREFIX.len() + 4
+    } else {
+        4
+    };
     secret.expose().chars().take(shown).collect()
 }
 
 fn check_secret(state: &AdminState, secret: &Secret) -> Result<(), ApiError> {
     let text = secret.expose();
-    if text.len() < SECRET_MIN_CHARS || text.len() > 1_024 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(ApiError::field("secret", "must be 16 to 1024 visible ASCII characters"));
+    if text.len() < SECRET_MIN_CHARS
+        || text.len() > 1_024
+        || !text.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return Err(ApiError::field(
+            "secret",
+            "must be 16 to 1024 visible ASCII characters",
+        ));
     }
     // Two keys with one secret could not be told apart.
-    if state.control.snapshot().directory.find(&sha256(text.as_bytes())).is_some() {
-        return Err(ApiError::new(StatusCode::CONFLICT, "secret_taken", "another key has this secret"));
+    if state
+        .control
+        .snapshot()
+        .directory
+        .find(&sha256(text.as_bytes()))
+        .is_some()
+    {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "secret_taken",
+            "another key has this secret",
+        ));
     }
     Ok(())
 }
@@ -192,11 +243,19 @@ pub(super) async fn list(
 ) -> Result<Json<List<KeyView>>, ApiError> {
     must_exist(&state, &tenant).await?;
     let config = state.control.config();
-    let file = keys_in_file(&config, &tenant).iter().filter(|_| page.is_first());
+    let file = keys_in_file(&config, &tenant)
+        .iter()
+        .filter(|_| page.is_first());
     let mut data: Vec<KeyView> = file.map(|key| declared(&tenant, key, &config)).collect();
-    let stored = state.store.list::<VirtualKey>(page.query(Some(&tenant))?).await?;
+    let stored = state
+        .store
+        .list::<VirtualKey>(page.query(Some(&tenant))?)
+        .await?;
     data.extend(stored.items.into_iter().map(KeyView::from));
-    Ok(Json(List { data, next: stored.next }))
+    Ok(Json(List {
+        data,
+        next: stored.next,
+    }))
 }
 
 /// Makes a key, and tells its secret this once.
@@ -231,9 +290,19 @@ pub(super) async fn create(
         created_ms: now_ms,
         updated_ms: now_ms,
     };
-    state.store.create(&key).await.map_err(|error| ApiError::naming(error, "key", &key.name))?;
+    state
+        .store
+        .create(&key)
+        .await
+        .map_err(|error| ApiError::naming(error, "key", &key.name))?;
     state.publish().await?;
-    Ok((StatusCode::CREATED, Json(NewKey { key: key.into(), secret: secret.expose().to_owned() })))
+    Ok((
+        StatusCode::CREATED,
+        Json(NewKey {
+            key: key.into(),
+            secret: secret.expose().to_owned(),
+        }),
+    ))
 }
 
 /// One key.
@@ -276,11 +345,25 @@ pub(super) async fn change(
     };
     let (input, name, expires_ms) = checked(patched(&current, changes)?, &config, &tenant)?;
     if input.secret.is_some() {
-        return Err(ApiError::field("secret", "cannot be changed; rotate the key to get a new one"));
+        return Err(ApiError::field(
+            "secret",
+            "cannot be changed; rotate the key to get a new one",
+        ));
     }
     let updated_ms = state.clock.now_ms();
-    let new = VirtualKey { name, labels: input.labels, disabled: input.disabled, expires_ms, updated_ms, ..old };
-    state.store.put(&new).await.map_err(|error| ApiError::naming(error, "key", &new.name))?;
+    let new = VirtualKey {
+        name,
+        labels: input.labels,
+        disabled: input.disabled,
+        expires_ms,
+        updated_ms,
+        ..old
+    };
+    state
+        .store
+        .put(&new)
+        .await
+        .map_err(|error| ApiError::naming(error, "key", &new.name))?;
     state.publish().await?;
     Ok(Json(new.into()))
 }
@@ -314,8 +397,16 @@ pub(super) async fn rotate(
     let old = stored(&state, &tenant, &id).await?;
     let secret = new_secret()?;
     let (hash, prefix) = (sha256(secret.expose().as_bytes()), prefix(&secret));
-    let new = VirtualKey { hash, prefix, updated_ms: state.clock.now_ms(), ..old };
+    let new = VirtualKey {
+        hash,
+        prefix,
+        updated_ms: state.clock.now_ms(),
+        ..old
+    };
     state.store.put(&new).await?;
     state.publish().await?;
-    Ok(Json(NewKey { key: new.into(), secret: secret.expose().to_owned() }))
+    Ok(Json(NewKey {
+        key: new.into(),
+        secret: secret.expose().to_owned(),
+    }))
 }

@@ -17,8 +17,14 @@ const SCHEME: &str = "admin_key";
 const TAGS: [(&str, &str); 8] = [
     ("tenants", "Organisations and teams"),
     ("keys", "Virtual keys: what callers send"),
-    ("channels", "The ways to providers, and the keys that are sent there"),
-    ("policies", "The chain: settings, versions and order of its policies"),
+    (
+        "channels",
+        "The ways to providers, and the keys that are sent there",
+    ),
+    (
+        "policies",
+        "The chain: settings, versions and order of its policies",
+    ),
     ("calls", "The log"),
     ("usage", "Tokens, calls and money"),
     ("bans", "Addresses that are kept out"),
@@ -33,14 +39,31 @@ are `{\"data\",\"next\"}`; give `next` as `cursor` to go on.";
 
 /// The description without paths.
 pub(super) fn base() -> OpenApi {
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin key"));
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("The admin key"));
     let scheme = SecurityScheme::Http(bearer.build());
-    let tags = TAGS.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
-    let info = InfoBuilder::new().title("Weir admin API").version("1").description(Some(DESCRIPTION));
+    let tags = TAGS.map(|(name, about)| {
+        TagBuilder::new()
+            .name(name)
+            .description(Some(about))
+            .build()
+    });
+    let info = InfoBuilder::new()
+        .title("Weir admin API")
+        .version("1")
+        .description(Some(DESCRIPTION));
     OpenApiBuilder::new()
         .info(info.build())
-        .components(Some(ComponentsBuilder::new().security_scheme(SCHEME, scheme).build()))
-        .security(Some([SecurityRequirement::new(SCHEME, Vec::<String>::new())]))
+        .components(Some(
+            ComponentsBuilder::new()
+                .security_scheme(SCHEME, scheme)
+                .build(),
+        ))
+        .security(Some([SecurityRequirement::new(
+            SCHEME,
+            Vec::<String>::new(),
+        )]))
         .tags(Some(tags))
         .build()
 }

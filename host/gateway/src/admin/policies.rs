@@ -117,7 +117,10 @@ fn checked(name: &str, input: PolicyInput, config: &Config) -> Result<PolicyInpu
         }
     }
     let loaded = check("policy", &section, config)?.config;
-    let policy = loaded.policies.first().ok_or_else(|| ApiError::field("name", "is missing"))?;
+    let policy = loaded
+        .policies
+        .first()
+        .ok_or_else(|| ApiError::field("name", "is missing"))?;
     let mut filled = input_of(policy, source);
     // TOML has no null, and what a policy's own configuration means by one is the policy's business.
     filled.config = Some(input.config.unwrap_or_else(|| json!({})));
@@ -136,14 +139,19 @@ fn is_written(config: &Config) -> bool {
 
 fn refuse_declared(config: &Config, name: &str) -> Result<(), ApiError> {
     match in_file(config, name) {
-        Some(_) if is_written(config) => Err(ApiError::declared("policy", name, &declared_in(config))),
+        Some(_) if is_written(config) => {
+            Err(ApiError::declared("policy", name, &declared_in(config)))
+        }
         _ => Ok(()),
     }
 }
 
 /// The settings that the API made, in the order of the chain.
 pub(super) async fn made(state: &AdminState) -> Result<Vec<PolicySetting>, ApiError> {
-    let query = ListQuery { limit: 1_000, ..ListQuery::default() };
+    let query = ListQuery {
+        limit: 1_000,
+        ..ListQuery::default()
+    };
     let mut made = state.store.list::<PolicySetting>(query).await?.items;
     made.sort_by_key(|setting| setting.position);
     Ok(made)
@@ -157,7 +165,11 @@ async fn setting(state: &AdminState, name: &str) -> Result<Option<PolicySetting>
     }
 }
 
-fn view_of_file(policy: &config::Policy, running: Option<PolicyStatus>, config: &Config) -> PolicyView {
+fn view_of_file(
+    policy: &config::Policy,
+    running: Option<PolicyStatus>,
+    config: &Config,
+) -> PolicyView {
     PolicyView {
         name: policy.name.to_string(),
         declared_in: is_written(config).then(|| declared_in(config)),
@@ -168,11 +180,20 @@ fn view_of_file(policy: &config::Policy, running: Option<PolicyStatus>, config: 
 
 fn view(setting: PolicySetting, running: Option<PolicyStatus>) -> PolicyView {
     let settings = serde_json::from_value(setting.settings).unwrap_or_default();
-    PolicyView { name: setting.name, declared_in: None, settings, running }
+    PolicyView {
+        name: setting.name,
+        declared_in: None,
+        settings,
+        running,
+    }
 }
 
 fn running(state: &AdminState, name: &str) -> Option<PolicyStatus> {
-    state.control.policies().into_iter().find(|status| status.name == name)
+    state
+        .control
+        .policies()
+        .into_iter()
+        .find(|status| status.name == name)
 }
 
 /// The policy of this name, wherever it was declared.
@@ -188,8 +209,15 @@ pub(super) async fn find(state: &AdminState, name: &str) -> Result<PolicyView, A
         (None, Some(policy)) => Ok(view_of_file(policy, running, &config)),
         // One that is nothing but a file in the watched folder.
         (None, None) if running.is_some() => {
-            let declared_in = running.as_ref().and_then(|running| running.declared_in.clone());
-            Ok(PolicyView { name: name.to_owned(), declared_in, settings: PolicyInput::default(), running })
+            let declared_in = running
+                .as_ref()
+                .and_then(|running| running.declared_in.clone());
+            Ok(PolicyView {
+                name: name.to_owned(),
+                declared_in,
+                settings: PolicyInput::default(),
+                running,
+            })
         }
         (None, None) => Err(ApiError::unknown("policy", name)),
     }
@@ -198,8 +226,15 @@ pub(super) async fn find(state: &AdminState, name: &str) -> Result<PolicyView, A
 /// All policies, in the order of the chain; those that do not run yet come last.
 #[utoipa::path(get, path = "/admin/v1/policies", tag = "policies", operation_id = "list_policies",
     responses((status = 200, body = List<PolicyView>), (status = "4XX", body = ErrorBody)))]
-pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<List<PolicyView>>, ApiError> {
-    let mut names: Vec<String> = state.control.policies().into_iter().map(|status| status.name).collect();
+pub(super) async fn list(
+    State(state): State<AdminState>,
+) -> Result<Json<List<PolicyView>>, ApiError> {
+    let mut names: Vec<String> = state
+        .control
+        .policies()
+        .into_iter()
+        .map(|status| status.name)
+        .collect();
     let config = state.control.config();
     let declared = config.policies.iter().map(|policy| policy.name.to_string());
     let made = made(&state).await?.into_iter().map(|setting| setting.name);
@@ -229,7 +264,11 @@ pub(super) async fn show(
 }
 
 /// Writes the setting down and makes it take effect. Where it does not, everything is as it was.
-async fn put(state: &AdminState, old: Option<PolicySetting>, new: PolicySetting) -> Result<PolicyView, ApiError> {
+async fn put(
+    state: &AdminState,
+    old: Option<PolicySetting>,
+    new: PolicySetting,
+) -> Result<PolicyView, ApiError> {
     state.store.put(&new).await?;
     if let Err(refusal) = state.control.refresh().await {
         match old {
@@ -243,14 +282,31 @@ async fn put(state: &AdminState, old: Option<PolicySetting>, new: PolicySetting)
     Ok(view(new, running))
 }
 
-async fn set(state: &AdminState, name: String, input: PolicyInput, old: Option<PolicySetting>) -> Result<PolicyView, ApiError> {
+async fn set(
+    state: &AdminState,
+    name: String,
+    input: PolicyInput,
+    old: Option<PolicySetting>,
+) -> Result<PolicyView, ApiError> {
     let filled = checked(&name, input, &state.control.config())?;
     let position = match &old {
         Some(old) => old.position,
-        None => made(state).await?.last().map_or(0, |last| last.position + 1),
+        None => made(state)
+            .await?
+            .last()
+            .map_or(0, |last| last.position + 1),
     };
     let settings = serde_json::to_value(&filled).unwrap_or_default();
-    put(state, old, PolicySetting { name, position, settings }).await
+    put(
+        state,
+        old,
+        PolicySetting {
+            name,
+            position,
+            settings,
+        },
+    )
+    .await
 }
 
 /// Makes a policy, last in the chain, or replaces all of its settings.
@@ -294,7 +350,11 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let _one_at_a_time = state.writes.lock().await;
     refuse_declared(&state.control.config(), &name)?;
-    state.store.delete::<PolicySetting>(&name).await.map_err(|error| ApiError::naming(error, "policy", &name))?;
+    state
+        .store
+        .delete::<PolicySetting>(&name)
+        .await
+        .map_err(|error| ApiError::naming(error, "policy", &name))?;
     state.control.refresh().await?;
     // Nothing runs them any more; what is left of them would come back with the name.
     match state.store.delete::<PolicyState>(&name).await {
@@ -302,7 +362,10 @@ pub(super) async fn remove(
         Err(error) => return Err(error.into()),
     }
     for version in versions::of(&state, &name).await? {
-        state.store.delete::<PolicyVersion>(&PolicyVersion::id_of(&name, &version.digest)).await?;
+        state
+            .store
+            .delete::<PolicyVersion>(&PolicyVersion::id_of(&name, &version.digest))
+            .await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -109,7 +109,9 @@ async fn must_exist(state: &AdminState, channel: &str) -> Result<(), ApiError> {
 
 fn keys_in_file(config: &Config, channel: &str) -> Vec<Found> {
     let keys = in_file(config, channel).map_or(&[][..], |channel| &channel.keys);
-    keys.iter().map(|secret| Found::InFile(secret.clone())).collect()
+    keys.iter()
+        .map(|secret| Found::InFile(secret.clone()))
+        .collect()
 }
 
 async fn find(state: &AdminState, channel: &str, id: &str) -> Result<Found, ApiError> {
@@ -131,26 +133,42 @@ async fn find(state: &AdminState, channel: &str, id: &str) -> Result<Found, ApiE
 fn live(state: &AdminState, channel: &str, id: &str) -> Option<std::sync::Arc<KeyState>> {
     let snapshot = state.control.snapshot();
     let keys = snapshot.channel(channel)?.keys.keys();
-    keys.iter().find(|key| &*key.id == id).map(|key| key.state.clone())
+    keys.iter()
+        .find(|key| &*key.id == id)
+        .map(|key| key.state.clone())
 }
 
 fn state_of(state: &AdminState, channel: &str, key: &Found) -> KeyStateView {
     let live = live(state, channel, &key.id());
     if let Some(disabled) = live.as_ref().and_then(|live| live.disabled()) {
-        return KeyStateView::Disabled { reason: disabled.reason.clone(), at_ms: disabled.at_ms };
+        return KeyStateView::Disabled {
+            reason: disabled.reason.clone(),
+            at_ms: disabled.at_ms,
+        };
     }
     if let (None, Found::Stored(key)) = (&live, key)
         && let Some(reason) = key.disabled_reason.clone()
     {
-        return KeyStateView::Disabled { reason, at_ms: key.disabled_ms.unwrap_or(key.created_ms) };
+        return KeyStateView::Disabled {
+            reason,
+            at_ms: key.disabled_ms.unwrap_or(key.created_ms),
+        };
     }
     let until_ms = live.map_or(0, |live| live.rest.until_ms());
-    if until_ms > state.clock.now_ms() { KeyStateView::Resting { until_ms } } else { KeyStateView::Usable }
+    if until_ms > state.clock.now_ms() {
+        KeyStateView::Resting { until_ms }
+    } else {
+        KeyStateView::Usable
+    }
 }
 
 fn view(state: &AdminState, channel: &str, key: &Found) -> ProviderKeyView {
     let (label, declared, created_ms) = match key {
-        Found::InFile(_) => (String::new(), Some(declared_in(&state.control.config())), None),
+        Found::InFile(_) => (
+            String::new(),
+            Some(declared_in(&state.control.config())),
+            None,
+        ),
         Found::Stored(key) => (key.label.clone(), None, Some(key.created_ms)),
     };
     ProviderKeyView {
@@ -174,11 +192,26 @@ pub(super) async fn list(
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<List<ProviderKeyView>>, ApiError> {
     must_exist(&state, &channel).await?;
-    let mut keys = if page.is_first() { keys_in_file(&state.control.config(), &channel) } else { Vec::new() };
-    let stored = state.store.list::<ProviderKey>(page.query(Some(&channel))?).await?;
-    keys.extend(stored.items.into_iter().map(|key| Found::Stored(Box::new(key))));
+    let mut keys = if page.is_first() {
+        keys_in_file(&state.control.config(), &channel)
+    } else {
+        Vec::new()
+    };
+    let stored = state
+        .store
+        .list::<ProviderKey>(page.query(Some(&channel))?)
+        .await?;
+    keys.extend(
+        stored
+            .items
+            .into_iter()
+            .map(|key| Found::Stored(Box::new(key))),
+    );
     let data = keys.iter().map(|key| view(&state, &channel, key)).collect();
-    Ok(Json(List { data, next: stored.next }))
+    Ok(Json(List {
+        data,
+        next: stored.next,
+    }))
 }
 
 /// Gives a channel another key. Also one that the settings file declares can have some.
@@ -194,7 +227,10 @@ pub(super) async fn create(
     must_exist(&state, &channel).await?;
     let secret = input.secret.expose();
     if secret.is_empty() || http::HeaderValue::from_str(secret).is_err() {
-        return Err(ApiError::field("secret", "must be what a header can carry, and not empty"));
+        return Err(ApiError::field(
+            "secret",
+            "must be what a header can carry, and not empty",
+        ));
     }
     let key = ProviderKey {
         id: format!("pk_{}", random_hex::<12>()?),
@@ -207,7 +243,10 @@ pub(super) async fn create(
     };
     state.store.create(&key).await?;
     state.publish().await?;
-    Ok((StatusCode::CREATED, Json(view(&state, &channel, &Found::Stored(Box::new(key))))))
+    Ok((
+        StatusCode::CREATED,
+        Json(view(&state, &channel, &Found::Stored(Box::new(key)))),
+    ))
 }
 
 /// One key.
@@ -235,7 +274,11 @@ pub(super) async fn change(
     let _one_at_a_time = state.writes.lock().await;
     let key = find(&state, &channel, &id).await?;
     if let (Found::InFile(_), Some(_)) = (&key, &change.label) {
-        return Err(ApiError::declared("provider key", &id, &declared_in(&state.control.config())));
+        return Err(ApiError::declared(
+            "provider key",
+            &id,
+            &declared_in(&state.control.config()),
+        ));
     }
     record(&state, &channel, &key, &change).await?;
     if let (Some(enabled), Some(live)) = (change.enabled, live(&state, &channel, &id)) {
@@ -266,7 +309,10 @@ async fn record(
             key.label = label.unwrap_or(std::mem::take(&mut key.label));
             match enabled {
                 Some(true) => (key.disabled_reason, key.disabled_ms) = (None, None),
-                Some(false) => (key.disabled_reason, key.disabled_ms) = (Some(BY_HAND.to_owned()), Some(now_ms)),
+                Some(false) => {
+                    (key.disabled_reason, key.disabled_ms) =
+                        (Some(BY_HAND.to_owned()), Some(now_ms))
+                }
                 None => {}
             }
         };
@@ -275,13 +321,25 @@ async fn record(
     let fingerprint = fingerprint(key.secret());
     match (enabled, key) {
         // The data path may have noted the death of either kind of key here.
-        (Some(true), _) => match state.store.delete::<DisabledKey>(&DisabledKey::id_of(channel, &fingerprint)).await {
+        (Some(true), _) => match state
+            .store
+            .delete::<DisabledKey>(&DisabledKey::id_of(channel, &fingerprint))
+            .await
+        {
             Ok(()) | Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error.into()),
         },
         (Some(false), Found::InFile(_)) => {
             let (channel, reason) = (channel.to_owned(), BY_HAND.to_owned());
-            Ok(state.store.put(&DisabledKey { channel, fingerprint, reason, disabled_ms: now_ms }).await?)
+            Ok(state
+                .store
+                .put(&DisabledKey {
+                    channel,
+                    fingerprint,
+                    reason,
+                    disabled_ms: now_ms,
+                })
+                .await?)
         }
         _ => Ok(()),
     }
@@ -297,7 +355,11 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let _one_at_a_time = state.writes.lock().await;
     if let Found::InFile(_) = find(&state, &channel, &id).await? {
-        return Err(ApiError::declared("provider key", &id, &declared_in(&state.control.config())));
+        return Err(ApiError::declared(
+            "provider key",
+            &id,
+            &declared_in(&state.control.config()),
+        ));
     }
     state.store.delete::<ProviderKey>(&id).await?;
     state.publish().await?;

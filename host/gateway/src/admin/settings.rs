@@ -13,12 +13,19 @@ use crate::config::{self, Config, Loaded, Sources};
 
 /// Checks `entry` as if it stood in the settings file as `[[section]]`, beside the secrets and bounds
 /// of `config`. Returns what was loaded.
-pub(super) fn check(section: &str, entry: &impl Serialize, config: &Config) -> Result<Loaded, ApiError> {
+pub(super) fn check(
+    section: &str,
+    entry: &impl Serialize,
+    config: &Config,
+) -> Result<Loaded, ApiError> {
     let value = serde_json::to_value(entry).unwrap_or_default();
     let Value::Object(entry) = value else {
         return Err(ApiError::field("", "must be an object"));
     };
-    let mut text = format!("[runtime]\nmemory_max_bytes = {}\n[secrets]\n", config.runtime.memory_max_bytes);
+    let mut text = format!(
+        "[runtime]\nmemory_max_bytes = {}\n[secrets]\n",
+        config.runtime.memory_max_bytes
+    );
     for name in config.secrets.keys() {
         // Only that there is such a name matters here.
         let _ = writeln!(text, "{} = \"plain:x\"", quoted(name));
@@ -91,7 +98,9 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        config::load(&Sources::of_text("[secrets]\nmine = \"plain:abc\"")).unwrap().config
+        config::load(&Sources::of_text("[secrets]\nmine = \"plain:abc\""))
+            .unwrap()
+            .config
     }
 
     #[test]
@@ -101,9 +110,14 @@ mod tests {
             "grants": { "secrets": ["mine"], "firewall": true },
             "config": { "odd \"name\"\u{7f}\n": [1, 2.5, -3e300, true, { "a": {} }], "none": null },
         });
-        let loaded = check("policy", &policy, &config()).map_err(|error| format!("{error:?}")).unwrap();
+        let loaded = check("policy", &policy, &config())
+            .map_err(|error| format!("{error:?}"))
+            .unwrap();
         let policy = &loaded.config.policies[0];
-        assert_eq!((policy.deadline_ms, &*policy.name, policy.grants.firewall), (5, "p", true));
+        assert_eq!(
+            (policy.deadline_ms, &*policy.name, policy.grants.firewall),
+            (5, "p", true)
+        );
         assert_eq!(policy.config["odd \"name\"\u{7f}\n"][2], json!(-3e300));
     }
 
@@ -111,7 +125,12 @@ mod tests {
     fn every_mistake_is_named() {
         let policy = json!({ "name": "p", "source": "builtin:limits", "deadline_ms": 0, "dedline_ms": 1, "grants": { "secrets": ["none"] } });
         let error = format!("{:?}", check("policy", &policy, &config()).unwrap_err());
-        for part in ["deadline_ms: must be from 1 to 10000", "unknown setting", "did you mean", "[secrets] has no"] {
+        for part in [
+            "deadline_ms: must be from 1 to 10000",
+            "unknown setting",
+            "did you mean",
+            "[secrets] has no",
+        ] {
             assert!(error.contains(part), "{part} in {error}");
         }
     }

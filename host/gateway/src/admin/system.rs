@@ -52,25 +52,46 @@ pub(super) async fn readyz(State(state): State<AdminState>) -> (StatusCode, Json
             || format!("{} calls wait to be written", ledger.backlog),
             |failure| failure.to_string(),
         );
-        reasons.push(Reason { code: "store_not_writable", message });
+        reasons.push(Reason {
+            code: "store_not_writable",
+            message,
+        });
     } else if !state.control.ready() {
         let failed = state.control.policies().into_iter().find_map(|status| {
             let error = status.last_error?;
             Some(format!("{}: {error}", status.name))
         });
         let message = failed.unwrap_or_else(|| "the chain is not loaded yet".to_owned());
-        reasons.push(Reason { code: "chain_not_loaded", message });
+        reasons.push(Reason {
+            code: "chain_not_loaded",
+            message,
+        });
     }
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready: reasons.is_empty(), reasons }))
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(Ready {
+            ready: reasons.is_empty(),
+            reasons,
+        }),
+    )
 }
 
 /// Metrics, as Prometheus reads them. Needs no key on an address of the admin API's own.
 #[utoipa::path(get, path = "/metrics", tag = "system", operation_id = "metrics",
     responses((status = 200, body = String, content_type = "text/plain"), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
-    state.metrics.set_ledger_backlog(state.store.ledger().status().backlog);
-    let content_type = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
+    state
+        .metrics
+        .set_ledger_backlog(state.store.ledger().status().backlog);
+    let content_type = (
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    );
     ([content_type], state.metrics.render()).into_response()
 }
 

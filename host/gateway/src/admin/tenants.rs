@@ -96,14 +96,25 @@ fn refuse_declared(config: &Config, id: &str) -> Result<(), ApiError> {
 /// Whether there is such a tenant, in the file or in the store.
 pub(super) async fn must_exist(state: &AdminState, id: &str) -> Result<(), ApiError> {
     if in_file(&state.control.config(), id).is_none() {
-        state.store.get::<Tenant>(id).await.map_err(|error| ApiError::naming(error, "tenant", id))?;
+        state
+            .store
+            .get::<Tenant>(id)
+            .await
+            .map_err(|error| ApiError::naming(error, "tenant", id))?;
     }
     Ok(())
 }
 
 /// Checks `input` as the settings file would, and makes a tenant of it.
-fn checked(input: TenantInput, config: &Config, created_ms: u64, now_ms: u64) -> Result<Tenant, ApiError> {
-    let id = input.id.ok_or_else(|| ApiError::field("id", "is missing"))?;
+fn checked(
+    input: TenantInput,
+    config: &Config,
+    created_ms: u64,
+    now_ms: u64,
+) -> Result<Tenant, ApiError> {
+    let id = input
+        .id
+        .ok_or_else(|| ApiError::field("id", "is missing"))?;
     let section = serde_json::json!({
         "name": id, "labels": input.labels, "time_zone": input.time_zone, "disabled": input.disabled,
     });
@@ -130,9 +141,15 @@ pub(super) async fn list(
     let file = config.tenants.iter().filter(|_| page.is_first());
     let mut data: Vec<TenantView> = file.map(|tenant| declared(tenant, &config)).collect();
     let stored = state.store.list::<Tenant>(page.query(None)?).await?;
-    let made = stored.items.into_iter().filter(|tenant| in_file(&config, &tenant.id).is_none());
+    let made = stored
+        .items
+        .into_iter()
+        .filter(|tenant| in_file(&config, &tenant.id).is_none());
     data.extend(made.map(TenantView::from));
-    Ok(Json(List { data, next: stored.next }))
+    Ok(Json(List {
+        data,
+        next: stored.next,
+    }))
 }
 
 /// Makes a tenant.
@@ -147,7 +164,11 @@ pub(super) async fn create(
     let (config, now_ms) = (state.control.config(), state.clock.now_ms());
     let tenant = checked(input, &config, now_ms, now_ms)?;
     refuse_declared(&config, &tenant.id)?;
-    state.store.create(&tenant).await.map_err(|error| ApiError::naming(error, "tenant", &tenant.id))?;
+    state
+        .store
+        .create(&tenant)
+        .await
+        .map_err(|error| ApiError::naming(error, "tenant", &tenant.id))?;
     state.publish().await?;
     Ok((StatusCode::CREATED, Json(tenant.into())))
 }
@@ -164,7 +185,11 @@ pub(super) async fn show(
     if let Some(tenant) = in_file(&config, &id) {
         return Ok(Json(declared(tenant, &config)));
     }
-    let tenant = state.store.get::<Tenant>(&id).await.map_err(|error| ApiError::naming(error, "tenant", &id))?;
+    let tenant = state
+        .store
+        .get::<Tenant>(&id)
+        .await
+        .map_err(|error| ApiError::naming(error, "tenant", &id))?;
     Ok(Json(tenant.into()))
 }
 
@@ -180,7 +205,11 @@ pub(super) async fn change(
     let _one_at_a_time = state.writes.lock().await;
     let config = state.control.config();
     refuse_declared(&config, &id)?;
-    let old = state.store.get::<Tenant>(&id).await.map_err(|error| ApiError::naming(error, "tenant", &id))?;
+    let old = state
+        .store
+        .get::<Tenant>(&id)
+        .await
+        .map_err(|error| ApiError::naming(error, "tenant", &id))?;
     let current = TenantInput {
         id: Some(old.id),
         name: Some(old.name),
@@ -188,7 +217,12 @@ pub(super) async fn change(
         time_zone: old.time_zone,
         disabled: old.disabled,
     };
-    let new = checked(patched(&current, changes)?, &config, old.created_ms, state.clock.now_ms())?;
+    let new = checked(
+        patched(&current, changes)?,
+        &config,
+        old.created_ms,
+        state.clock.now_ms(),
+    )?;
     if new.id != id {
         return Err(ApiError::field("id", "cannot be changed"));
     }
@@ -207,7 +241,11 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let _one_at_a_time = state.writes.lock().await;
     refuse_declared(&state.control.config(), &id)?;
-    state.store.delete::<Tenant>(&id).await.map_err(|error| ApiError::naming(error, "tenant", &id))?;
+    state
+        .store
+        .delete::<Tenant>(&id)
+        .await
+        .map_err(|error| ApiError::naming(error, "tenant", &id))?;
     state.publish().await?;
     Ok(StatusCode::NO_CONTENT)
 }

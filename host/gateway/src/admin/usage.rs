@@ -72,7 +72,9 @@ fn group(word: &str) -> Result<Group, ApiError> {
         "day" => Group::Day,
         "hour" => Group::Hour,
         other => {
-            let message = format!("must be tenant, key, model, channel, operation, day or hour, not {other:?}");
+            let message = format!(
+                "must be tenant, key, model, channel, operation, day or hour, not {other:?}"
+            );
             return Err(ApiError::field("group_by", &message));
         }
     })
@@ -85,8 +87,16 @@ pub(super) async fn sums(
     State(state): State<AdminState>,
     Asked(query): Asked<SumsQuery>,
 ) -> Result<Json<List<SumView>>, ApiError> {
-    let words = query.group_by.as_deref().unwrap_or_default().split(',').map(str::trim);
-    let group_by: Vec<Group> = words.filter(|word| !word.is_empty()).map(group).collect::<Result<_, _>>()?;
+    let words = query
+        .group_by
+        .as_deref()
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim);
+    let group_by: Vec<Group> = words
+        .filter(|word| !word.is_empty())
+        .map(group)
+        .collect::<Result<_, _>>()?;
     if group_by.contains(&Group::Day) && group_by.contains(&Group::Hour) {
         return Err(ApiError::field("group_by", "takes day or hour, not both"));
     }
@@ -97,5 +107,7 @@ pub(super) async fn sums(
         tenant: query.tenant,
     };
     let rows = state.store.usage(query).await?;
-    Ok(Json(List::whole(rows.into_iter().map(SumView::from).collect())))
+    Ok(Json(List::whole(
+        rows.into_iter().map(SumView::from).collect(),
+    )))
 }

@@ -39,7 +39,11 @@ pub(super) async fn of(state: &AdminState, policy: &str) -> Result<Vec<VersionVi
         Err(StoreError::NotFound) => (None, None),
         Err(error) => return Err(error.into()),
     };
-    let query = ListQuery { parent: Some(policy.to_owned()), limit: 1_000, ..ListQuery::default() };
+    let query = ListQuery {
+        parent: Some(policy.to_owned()),
+        limit: 1_000,
+        ..ListQuery::default()
+    };
     let mut versions = state.store.list::<PolicyVersion>(query).await?.items;
     versions.sort_by_key(|version| std::cmp::Reverse(version.created_ms));
     let word = |digest: &str| match digest {
@@ -94,14 +98,22 @@ pub(super) async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<VersionReport>, ApiError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     if content_type.is_none_or(|text| !text.eq_ignore_ascii_case("application/wasm")) {
         let message = "send the file with `content-type: application/wasm`";
-        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wasm_expected", message));
+        return Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "wasm_expected",
+            message,
+        ));
     }
     let max_bytes = state.control.config().runtime.policy_size_max_bytes;
     let bytes = body::read(body, max_bytes).await?;
-    Ok(Json(state.control.upload(&policy, bytes, query.activate).await?))
+    Ok(Json(
+        state.control.upload(&policy, bytes, query.activate).await?,
+    ))
 }
 
 /// Which version.

@@ -289,11 +289,11 @@ impl Control {
             .into_iter()
             .flatten()
             .map(|running| &running.version);
-        if let Some(version) = at_hand.chain(&preloaded).find(|version| fits(version)) {
-            return Ok(Some(Running {
-                version: Arc::clone(version),
-                code,
-            }));
+        let found = at_hand.chain(&preloaded).find(|version| fits(version));
+        if let Some(version) = found.map(Arc::clone) {
+            // Should what failed be wanted again, whoever wants it is to hear of it again.
+            known.failed = None;
+            return Ok(Some(Running { version, code }));
         }
         // New settings must know of it again: they are refused because of it.
         if cause == Cause::Store && known.failed.as_ref() == Some(&(code.digest, spec.clone())) {

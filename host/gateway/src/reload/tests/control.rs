@@ -474,6 +474,29 @@ async fn what_policies_store_outlives_the_program() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_settings_of_the_api_are_refused_as_often_as_they_are_sent() {
+    let bench = Bench::start("").await;
+    let setting = |on: bool| PolicySetting {
+        name: "limits".into(),
+        position: 0,
+        settings: if on {
+            json!({ "config": { "nonsense": 1 } })
+        } else {
+            json!({})
+        },
+    };
+    for _ in 0..2 {
+        bench.store.put(&setting(true)).await.unwrap();
+        let error = bench.control.refresh().await.unwrap_err();
+        assert_eq!(error.code(), "policy_config_refused");
+        // Somebody else's change is not refused for it.
+        bench.control.refresh().await.unwrap();
+        bench.store.put(&setting(false)).await.unwrap();
+        bench.control.refresh().await.unwrap();
+    }
+}
+
 /// A call with nothing in it.
 struct TestCall;
 
