@@ -1,5 +1,8 @@
 //! What a policy author writes against, in Rust.
 //!
+//! Never does: decide anything, or let a policy reach what it did not import. Read first: the
+//! example here, then `hooks.rs`, one trait for each hook.
+//!
 //! A policy is a type that holds its configuration, one trait implementation per hook, and one
 //! macro call. This one denies models whose name does not begin with a prefix:
 //!

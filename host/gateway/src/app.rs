@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::Receiver;
 use weir_base::{Clock, SystemClock};
 use weir_counters::{KeyValue, KeyValueBounds, Limits};
 use weir_policy::{CompileMode, Engine, EngineSettings};
@@ -24,10 +25,10 @@ use crate::admin::{self, AdminState};
 use crate::config::{self, Config, Loaded, LogFormat, Overrides, Sources};
 use crate::identify::Bans;
 use crate::pipeline::Shared;
-use crate::pipeline::audit::AuditQueue;
+use crate::pipeline::audit::{AuditQueue, Finished};
 use crate::reload::{Control, ControlParts};
 use crate::server::{Server, ServerParts};
-use crate::services::{HostServices, ServiceParts};
+use crate::services::{HostServices, InnerCall, ServiceParts};
 use crate::telemetry::{Metrics, logging};
 use data_dir::DataDir;
 use threads::SideThreads;
@@ -84,46 +85,14 @@ impl App {
         let store = open_store(&config, &data_dir, &clock)?;
         background.block_on(first_start::prepare(&config, &data_dir, &store, &*clock))?;
 
-        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
-        let limits = Arc::new(Limits::new(Arc::clone(&clock)));
-        let key_values = Arc::new(KeyValue::new(Arc::clone(&clock), KeyValueBounds::default()));
-        let bans = Arc::new(Bans::default());
-        let (services, questions) = HostServices::new(ServiceParts {
-            clock: Arc::clone(&clock),
-            key_values: Arc::clone(&key_values),
-            bans: Arc::clone(&bans),
-            store: store.clone(),
-            background: background.handle().clone(),
-        })?;
-        let engine = Engine::new(
-            engine_settings(&config, &data_dir)?,
-            Arc::<HostServices>::clone(&services),
-        )?;
-        let parts = ControlParts {
-            engine: Arc::clone(&engine),
-            services,
-            store: store.clone(),
-            limits: Arc::clone(&limits),
-            key_values,
-            bans: Arc::clone(&bans),
-            metrics: Arc::clone(&metrics),
-            clock: Arc::clone(&clock),
-        };
         let settings = Settings::of(&config);
-        let control = background.block_on(Control::start(parts, config, sources))?;
-
-        let (audit, finished) = AuditQueue::new();
-        let shared = Arc::new(Shared {
-            snapshot: control.published(),
-            clock: Arc::clone(&clock),
-            limits,
-            ledger: store.ledger(),
-            store: store.clone(),
-            metrics: Arc::clone(&metrics),
-            bans: Arc::clone(&bans),
-            audit,
-            background: background.handle().clone(),
-        });
+        let Core {
+            engine,
+            control,
+            shared,
+            questions,
+            finished,
+        } = Core::start(&background, &data_dir, &store, &clock, config, sources)?;
         let tls = Tls::new(&TlsSettings {
             extra_ca_files: settings.ca_files.clone(),
         })?;
@@ -131,8 +100,8 @@ impl App {
         let admin = admin::router(AdminState {
             control: Arc::clone(&control),
             store: store.clone(),
-            metrics,
-            bans,
+            metrics: Arc::clone(&shared.metrics),
+            bans: Arc::clone(&shared.bans),
             clock,
             admin_key_hash: weir_store::sha256(data_dir.admin_key()?.expose().as_bytes()),
             open_metrics: settings.admin_listen.is_some(),
@@ -199,6 +168,74 @@ impl App {
             tracing::error!(%error, "the ledger could not be written to its end");
         }
         tracing::info!("stopped");
+    }
+}
+
+/// What decides and counts, before anything listens.
+struct Core {
+    engine: Arc<Engine>,
+    control: Arc<Control>,
+    shared: Arc<Shared>,
+    questions: Receiver<InnerCall>,
+    finished: Receiver<Finished>,
+}
+
+impl Core {
+    /// Loads the chain and publishes the first snapshot.
+    fn start(
+        background: &Runtime,
+        data_dir: &DataDir,
+        store: &Store,
+        clock: &Arc<dyn Clock>,
+        config: Config,
+        sources: Sources,
+    ) -> Result<Self> {
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
+        let limits = Arc::new(Limits::new(Arc::clone(clock)));
+        let key_values = Arc::new(KeyValue::new(Arc::clone(clock), KeyValueBounds::default()));
+        let bans = Arc::new(Bans::default());
+        let (services, questions) = HostServices::new(ServiceParts {
+            clock: Arc::clone(clock),
+            key_values: Arc::clone(&key_values),
+            bans: Arc::clone(&bans),
+            store: store.clone(),
+            background: background.handle().clone(),
+        })?;
+        let engine = Engine::new(
+            engine_settings(&config, data_dir)?,
+            Arc::<HostServices>::clone(&services),
+        )?;
+        let parts = ControlParts {
+            engine: Arc::clone(&engine),
+            services,
+            store: store.clone(),
+            limits: Arc::clone(&limits),
+            key_values,
+            bans: Arc::clone(&bans),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(clock),
+        };
+        let control = background.block_on(Control::start(parts, config, sources))?;
+
+        let (audit, finished) = AuditQueue::new();
+        let shared = Arc::new(Shared {
+            snapshot: control.published(),
+            clock: Arc::clone(clock),
+            limits,
+            ledger: store.ledger(),
+            store: store.clone(),
+            metrics,
+            bans,
+            audit,
+            background: background.handle().clone(),
+        });
+        Ok(Self {
+            engine,
+            control,
+            shared,
+            questions,
+            finished,
+        })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The pass goes over every byte, so that a body that is not JSON is refused here with the place of
 //! the fault, and everything behind this may trust its structure. Where a key comes twice, the last
-//! one counts, as it does for most servers; the estimate counts both.
+//! one counts, as it does for most servers; the estimate counts both. A model that comes twice is
+//! refused: what was allowed must be what is served.
 
 use std::fmt;
 use std::ops::Range;
@@ -43,6 +44,10 @@ pub enum ScanError {
     /// The body is JSON, but no object.
     #[error("the body is not a JSON object")]
     NotAnObject,
+    /// It names the model twice. Parsers differ in which one they take, so a provider could serve
+    /// another than the one that was allowed.
+    #[error("the body holds `model` twice")]
+    ModelTwice,
 }
 
 /// Reads the head of a request body.
@@ -60,6 +65,9 @@ pub fn scan(dialect: Dialect, body: &[u8]) -> Result<Head, ScanError> {
             }
         }
     })?;
+    if fields.model_twice {
+        return Err(ScanError::ModelTwice);
+    }
     let max_output_tokens = match dialect.family() {
         Family::Openai | Family::Anthropic => fields.max_tokens,
         Family::Gemini => fields.generation_config.and_then(max_output_tokens),
@@ -82,6 +90,7 @@ pub fn scan(dialect: Dialect, body: &[u8]) -> Result<Head, ScanError> {
 #[derive(Default)]
 struct Fields<'b> {
     model: Option<&'b str>,
+    model_twice: bool,
     stream: bool,
     max_tokens: Option<u32>,
     stream_options: Option<&'b str>,
@@ -118,7 +127,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 impl<'b> Fields<'b> {
     fn take(&mut self, key: Key, raw: &'b str) {
         match key {
-            Key::Model => self.model = Some(raw),
+            Key::Model => self.model_twice = self.model.replace(raw).is_some(),
             Key::Stream => self.stream = raw == "true",
             Key::MaxTokens => self.max_tokens = self.max_tokens.max(count(raw)),
             Key::StreamOptions => self.stream_options = Some(raw),

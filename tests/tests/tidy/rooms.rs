@@ -74,7 +74,8 @@ const ROOMS: &[Room] = &[
             "weir-store",
             "weir-counters",
         ],
-        never_names: &["rusqlite", "rustls", "tokio-rustls", "reqwest", "openssl"],
+        // reqwest and rustls are for policies' own requests (services); calls go by weir-upstream.
+        never_names: &["rusqlite", "tokio-rustls", "openssl"],
         never_pulls: &["openssl", "native-tls", "aws-lc-sys"],
     },
     Room {

@@ -236,6 +236,28 @@ fn view_of_file(state: &AdminState, channel: &config::Channel, config: &Config) 
     }
 }
 
+/// The channels that serve because the environment holds providers' keys, or nothing at all: the
+/// ones of a gateway to which nobody gave a channel.
+fn starters(state: &AdminState) -> Vec<config::Channel> {
+    if !state.control.config().channels.is_empty() {
+        return Vec::new();
+    }
+    let snapshot = state.control.snapshot();
+    let mut starters = config::starter_channels(&std::env::vars().collect());
+    starters.retain(|channel| snapshot.channel(&channel.name).is_some());
+    starters
+}
+
+fn view_of_starter(state: &AdminState, channel: &config::Channel) -> ChannelView {
+    ChannelView {
+        settings: input_of_file(channel),
+        health: health(state, &channel.name),
+        declared_in: Some("the environment".to_owned()),
+        created_ms: None,
+        updated_ms: None,
+    }
+}
+
 /// All channels.
 #[utoipa::path(get, path = "/admin/v1/channels", tag = "channels", operation_id = "list_channels", params(PageQuery),
     responses((status = 200, body = List<ChannelView>), (status = "4XX", body = ErrorBody)))]
@@ -244,11 +266,19 @@ pub(super) async fn list(
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<List<ChannelView>>, ApiError> {
     let config = state.control.config();
-    let file = config.channels.iter().filter(|_| page.is_first());
+    let first = page.is_first();
+    let file = config.channels.iter().filter(|_| first);
     let mut data: Vec<ChannelView> = file
         .map(|channel| view_of_file(&state, channel, &config))
         .collect();
     let stored = state.store.list::<Channel>(page.query(None)?).await?;
+    if first {
+        data.extend(
+            starters(&state)
+                .iter()
+                .map(|channel| view_of_starter(&state, channel)),
+        );
+    }
     let made = stored
         .items
         .iter()
@@ -292,6 +322,12 @@ pub(super) async fn show(
     let config = state.control.config();
     if let Some(channel) = in_file(&config, &name) {
         return Ok(Json(view_of_file(&state, channel, &config)));
+    }
+    if let Some(channel) = starters(&state)
+        .iter()
+        .find(|channel| *channel.name == *name)
+    {
+        return Ok(Json(view_of_starter(&state, channel)));
     }
     Ok(Json(view(&state, &stored(&state, &name).await?)))
 }

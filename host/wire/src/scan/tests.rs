@@ -44,12 +44,11 @@ fn odd_values_are_no_reason_to_refuse() {
 }
 
 #[test]
-fn the_last_of_two_keys_counts() {
-    let body = r#"{"model":"a","stream":true,"model":"b","stream":false}"#;
-    let head = head(Dialect::OpenaiChat, body);
-    assert_eq!(head.model.as_deref(), Some("b"));
-    assert_eq!(&body[head.model_span.unwrap()], "\"b\"");
-    assert!(!head.stream);
+fn the_last_of_two_keys_counts_but_two_models_are_refused() {
+    let body = r#"{"model":"a","stream":true,"stream":false}"#;
+    assert!(!head(Dialect::OpenaiChat, body).stream);
+    let body = br#"{"model":"a","model":"b"}"#;
+    assert_eq!(scan(Dialect::OpenaiChat, body), Err(ScanError::ModelTwice));
 }
 
 #[test]
