@@ -86,11 +86,11 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open, plan: Vec<Planned>) -> Re
                 break;
             };
             left -= 1;
-            tried.extend(key.iter().map(|key| Arc::clone(&key.id)));
             let (failure, verdict) = match once(worker, open, planned, key.as_deref()).await? {
                 Tried::Answered(reply) => return Ok(reply),
                 Tried::Failed(failure, verdict) => (failure, verdict),
             };
+            tried.extend(key.iter().map(|key| Arc::clone(&key.id)));
             last = Some(failure);
             // A channel without keys has nothing else to try.
             if verdict == Verdict::NextChannel || key.is_none() {

@@ -36,7 +36,7 @@ pub fn to_stranger(worker: &Worker, stranger: &Stranger) -> Response<ReplyBody> 
 }
 
 /// The reply to a known caller; ends the call.
-pub fn to_caller(mut open: Open, fault: &Fault) -> Response<ReplyBody> {
+pub fn to_caller(mut open: Box<Open>, fault: &Fault) -> Response<ReplyBody> {
     open.worker.shared.metrics.faulted(open.call.id, fault);
     open.outcome.status = fault.status;
     open.outcome.denied = Some(fault.code.clone());

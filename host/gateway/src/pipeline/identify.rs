@@ -36,7 +36,7 @@ pub fn caller(
     worker: &Rc<Worker>,
     peer: SocketAddr,
     request: HttpRequest<Incoming>,
-) -> Result<(Open, Incoming), Stranger> {
+) -> Result<(Box<Open>, Incoming), Stranger> {
     let started = Instant::now();
     let started_ms = worker.now_ms();
     let id = CallId::new();
@@ -102,7 +102,8 @@ pub fn caller(
         }),
     };
     let facts = Facts::of(&call, client, &call.request());
-    Ok((Open::new(worker, Arc::new(call), facts), body))
+    // Boxed, because it is handed on from phase to reply and on with the body.
+    Ok((Box::new(Open::new(worker, Arc::new(call), facts)), body))
 }
 
 /// Reads the body and finds in it what the call asks for.

@@ -28,7 +28,8 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
     if rules.is_empty() {
         return Ok(());
     }
-    open.estimate = estimate(open);
+    let costs = rules.iter().any(|rule| rule.unit == Unit::CostMicros);
+    open.estimate = estimate(open, costs);
     let zone = &open.call.key.tenant.time_zone;
     match worker.shared.limits.reserve(&rules, &open.estimate, zone) {
         Ok(reservation) => {
@@ -39,8 +40,9 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
     }
 }
 
-/// What the call will use at most, as far as can be told before it runs.
-fn estimate(open: &Open) -> Amounts {
+/// What the call will use at most, as far as can be told before it runs; in money only where some
+/// rule counts it.
+fn estimate(open: &Open, costs: bool) -> Amounts {
     let assumed = open.call.snapshot.config.limits.output_tokens_assumed;
     let output = match open.facts.max_output_tokens {
         0 if generates(open) => assumed,
@@ -51,11 +53,12 @@ fn estimate(open: &Open) -> Amounts {
         output_tokens: u64::from(output),
         ..Usage::default()
     };
-    let price = open
-        .call
-        .snapshot
-        .prices
-        .find(&open.call.key.tenant.id, None, &open.facts.model);
+    let tenant = &open.call.key.tenant.id;
+    let find = || {
+        open.worker
+            .price(&open.call.snapshot, tenant, None, &open.facts.model)
+    };
+    let price = costs.then(find).flatten();
     Amounts {
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,

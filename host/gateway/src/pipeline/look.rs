@@ -30,7 +30,7 @@ use super::worker::Worker;
 use super::{fault, neutral, target};
 
 /// Shows a whole reply to the reply policies; each sees what the ones before it made.
-pub async fn whole(worker: &Rc<Worker>, mut open: Open, reply: Reply) -> Response<ReplyBody> {
+pub async fn whole(worker: &Rc<Worker>, mut open: Box<Open>, reply: Reply) -> Response<ReplyBody> {
     match shown_whole(worker, &mut open, reply).await {
         Ok((status, headers, body)) => relay::whole(open, status, headers, body),
         Err(fault) => fault::to_caller(open, &fault),
@@ -175,7 +175,7 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
 }
 
 /// Sends a stream that policies look into.
-pub fn events(mut open: Open, reply: Reply, lookers: Vec<Looker>) -> Response<ReplyBody> {
+pub fn events(mut open: Box<Open>, reply: Reply, lookers: Vec<Looker>) -> Response<ReplyBody> {
     let (family, id) = (open.call.dialect.family(), open.call.id_header.clone());
     let hides_usage = matches!(
         reply.source,

@@ -34,7 +34,7 @@ const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-requ
 const USAGE_KEEP_BYTES: usize = 4 << 20;
 
 /// Begins to send `reply`.
-pub async fn start(worker: &Rc<Worker>, mut open: Open, reply: Reply) -> Response<ReplyBody> {
+pub async fn start(worker: &Rc<Worker>, mut open: Box<Open>, reply: Reply) -> Response<ReplyBody> {
     open.outcome.status = reply.status;
     open.outcome.first_byte_ms = Some(open.call.elapsed_ms());
     let streams = target::is_event_stream(&reply.headers);
@@ -55,7 +55,7 @@ pub async fn start(worker: &Rc<Worker>, mut open: Open, reply: Reply) -> Respons
 }
 
 /// The reply goes through as it is.
-fn as_it_is(mut open: Open, reply: Reply, streams: bool) -> Response<ReplyBody> {
+fn as_it_is(mut open: Box<Open>, reply: Reply, streams: bool) -> Response<ReplyBody> {
     let Reply {
         status,
         headers,
@@ -103,7 +103,12 @@ fn as_it_is(mut open: Open, reply: Reply, streams: bool) -> Response<ReplyBody> 
 }
 
 /// A reply that is here already; ends the call.
-pub fn whole(mut open: Open, status: u16, headers: HeaderMap, bytes: Bytes) -> Response<ReplyBody> {
+pub fn whole(
+    mut open: Box<Open>,
+    status: u16,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Response<ReplyBody> {
     open.outcome.status = status;
     open.outcome.ended = Ended::Complete;
     let headers = target::reply_headers(headers, false);
@@ -195,13 +200,13 @@ impl Tap {
 
 /// A call whose reply is on its way: settled when the reply ends, or when nobody wants it any more.
 pub struct Reading {
-    open: Option<Open>,
+    open: Option<Box<Open>>,
     tap: Tap,
 }
 
 impl Reading {
     /// The reply of `open` begins. `streams`: it is a stream of events.
-    pub fn new(open: Open, streams: bool) -> Self {
+    pub fn new(open: Box<Open>, streams: bool) -> Self {
         let tap = Tap::new(&open, streams);
         Self {
             open: Some(open),
@@ -211,7 +216,7 @@ impl Reading {
 
     /// The call, until it is settled.
     pub fn open(&mut self) -> Option<&mut Open> {
-        self.open.as_mut()
+        self.open.as_deref_mut()
     }
 
     /// A piece of the provider's reply came.

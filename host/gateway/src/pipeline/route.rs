@@ -82,11 +82,8 @@ fn candidates<'a>(worker: &Worker, open: &'a Open, plan: &'a [Planned]) -> Vec<C
         let channel = &*planned.channel;
         let measured = channel.health.measured(now_ms);
         let model = channel.upstream_model(&open.facts.model);
-        let price =
-            open.call
-                .snapshot
-                .prices
-                .find(&open.call.key.tenant.id, Some(&channel.name), model);
+        let tenant = &open.call.key.tenant.id;
+        let price = worker.price(&open.call.snapshot, tenant, Some(&channel.name), model);
         Candidate {
             channel: &channel.name,
             provider: channel.provider,

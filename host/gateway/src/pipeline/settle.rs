@@ -58,12 +58,12 @@ fn used(open: &Open) -> Usage {
     if usage.total_tokens() > 0 {
         let channel = outcome.channel.as_deref().map(|channel| &*channel.name);
         let tenant = &open.call.key.tenant.id;
-        let prices = &open.call.snapshot.prices;
-        let upstream = outcome
-            .upstream_model
-            .as_deref()
-            .and_then(|model| prices.find(tenant, channel, model));
-        let price = upstream.or_else(|| prices.find(tenant, channel, &open.facts.model));
+        let find = |model: &str| {
+            open.worker
+                .price(&open.call.snapshot, tenant, channel, model)
+        };
+        let upstream = outcome.upstream_model.as_deref().and_then(find);
+        let price = upstream.or_else(|| find(&open.facts.model));
         usage.cost_micros = price.map_or(0, |price| price.cost_micros(&usage));
     }
     usage

@@ -149,19 +149,10 @@ pub fn request(
 /// The head of a provider's reply, as the caller gets it. `content-length` stays only where the
 /// body goes through as it is.
 pub fn reply_headers(mut headers: HeaderMap, keep_length: bool) -> HeaderMap {
-    let length = keep_length
-        .then(|| headers.get(CONTENT_LENGTH).cloned())
-        .flatten();
-    let own: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_own(name))
-        .cloned()
-        .collect();
+    let goes = |name: &&HeaderName| is_own(name) && !(keep_length && **name == CONTENT_LENGTH);
+    let own: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
     for name in own {
         headers.remove(name);
-    }
-    if let Some(length) = length {
-        headers.insert(CONTENT_LENGTH, length);
     }
     headers
 }

@@ -18,10 +18,11 @@ use super::channel::Channel;
 use super::snapshot::Snapshot;
 use crate::identify::Bans;
 use crate::telemetry::{CallMetrics, Metrics};
+use crate::usage::Price;
 
-/// The most models whose channels a worker remembers; a caller that makes up names cannot fill
+/// The most answers of each kind that a worker remembers; a caller that makes up names cannot fill
 /// the memory.
-const REMEMBERED_MODELS_MAX: usize = 4_096;
+const REMEMBERED_MAX: usize = 4_096;
 
 /// What all workers share. Read without a lock on the path of a call.
 pub struct Shared {
@@ -45,14 +46,33 @@ pub struct Shared {
     pub background: tokio::runtime::Handle,
 }
 
-/// Channels by what is asked for, for one snapshot.
+/// Answers that cost a walk through patterns, for one snapshot. Found by the hash of what was asked,
+/// so that asking again makes no key; what was asked is kept beside and compared.
+#[derive(Default)]
 struct Remembered {
     generation: u64,
-    channels: HashMap<(Family, Box<str>), Serving, ahash::RandomState>,
+    hasher: ahash::RandomState,
+    channels: HashMap<u64, (Family, Box<str>, Serving), ahash::RandomState>,
+    prices: HashMap<u64, (PriceKey, Option<Price>), ahash::RandomState>,
 }
+
+/// Tenant, channel and model.
+type PriceKey = (Box<str>, Option<Box<str>>, Box<str>);
 
 /// The channels that serve one model.
 type Serving = Rc<[Arc<Channel>]>;
+
+impl Remembered {
+    /// Forgets what another snapshot said, and everything where there is too much of it.
+    fn keep_to(&mut self, generation: u64) {
+        let full = self.channels.len().max(self.prices.len()) >= REMEMBERED_MAX;
+        if self.generation != generation || full {
+            self.channels.clear();
+            self.prices.clear();
+            self.generation = generation;
+        }
+    }
+}
 
 /// One worker: a thread with its own connections and its own policy instances.
 pub struct Worker {
@@ -74,10 +94,7 @@ impl Worker {
             policies: weir_policy::Worker::new(engine),
             upstream: Pool::new(pool, tls),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
-            remembered: RefCell::new(Remembered {
-                generation: 0,
-                channels: HashMap::default(),
-            }),
+            remembered: RefCell::default(),
             call_metrics: Dialect::ALL.map(|dialect| shared.metrics.calls(dialect.as_str())),
             shared,
         }
@@ -101,20 +118,41 @@ impl Worker {
     /// The channels of `snapshot` that serve `model` to callers of `family`.
     pub fn channels(&self, snapshot: &Snapshot, family: Family, model: &str) -> Serving {
         let mut remembered = self.remembered.borrow_mut();
-        let stale = remembered.generation != snapshot.generation;
-        if stale || remembered.channels.len() >= REMEMBERED_MODELS_MAX {
-            remembered.channels.clear();
-            remembered.generation = snapshot.generation;
+        remembered.keep_to(snapshot.generation);
+        let hash = remembered.hasher.hash_one((family, model));
+        if let Some((_, _, found)) = remembered
+            .channels
+            .get(&hash)
+            .filter(|(of, name, _)| *of == family && **name == *model)
+        {
+            return Rc::clone(found);
         }
-        let wanted = (family, Box::from(model));
-        let found = remembered.channels.entry(wanted).or_insert_with(|| {
-            snapshot
-                .channels
-                .iter()
-                .filter(|channel| channel.serves(family, model))
-                .cloned()
-                .collect()
-        });
-        Rc::clone(found)
+        let serves = |channel: &&Arc<Channel>| channel.serves(family, model);
+        let found: Serving = snapshot.channels.iter().filter(serves).cloned().collect();
+        let answer = (family, Box::from(model), Rc::clone(&found));
+        remembered.channels.insert(hash, answer);
+        found
+    }
+
+    /// What `model` costs over `channel` for `tenant`, where it is known.
+    pub fn price(
+        &self,
+        snapshot: &Snapshot,
+        tenant: &str,
+        channel: Option<&str>,
+        model: &str,
+    ) -> Option<Price> {
+        let mut remembered = self.remembered.borrow_mut();
+        remembered.keep_to(snapshot.generation);
+        let hash = remembered.hasher.hash_one((tenant, channel, model));
+        let same =
+            |(t, c, m): &PriceKey| **t == *tenant && c.as_deref() == channel && **m == *model;
+        if let Some((_, price)) = remembered.prices.get(&hash).filter(|(key, _)| same(key)) {
+            return *price;
+        }
+        let price = snapshot.prices.find(tenant, channel, model);
+        let key = (Box::from(tenant), channel.map(Box::from), Box::from(model));
+        remembered.prices.insert(hash, (key, price));
+        price
     }
 }
