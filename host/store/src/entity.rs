@@ -79,7 +79,7 @@ pub struct Channel {
     /// From the caller's name of a model to the provider's.
     #[serde(default)]
     pub model_map: BTreeMap<String, String>,
-    /// For the routing policy; lower is tried first.
+    /// For the routing policy; higher is tried first.
     #[serde(default)]
     pub priority: u32,
     /// For the routing policy.
