@@ -49,7 +49,7 @@ pub fn caller(
         fault,
     };
 
-    let client = client_address(peer, &head.headers, &snapshot.trusted_proxies);
+    let client = client_address(peer, &head.headers, &snapshot.config.trusted_proxies);
     if let Some(left_ms) = worker.shared.bans.remaining_ms(&client, started_ms) {
         return Err(stranger(banned(left_ms)));
     }

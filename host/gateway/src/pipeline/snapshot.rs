@@ -6,8 +6,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::chain::Chain;
 use super::channel::Channel;
 use crate::config::Config;
@@ -21,8 +19,6 @@ pub struct Snapshot {
     pub generation: u64,
     /// The settings of the file, environment and command line.
     pub config: Arc<Config>,
-    /// Proxies whose word about the client's address is believed.
-    pub trusted_proxies: Vec<IpNet>,
     /// Virtual keys and tenants.
     pub directory: Arc<Directory>,
     /// The ways to providers.

@@ -52,7 +52,6 @@ pub(super) fn snapshot(
     let snapshot = Snapshot {
         generation: from.generation,
         config: Arc::clone(from.config),
-        trusted_proxies: from.config.trusted_proxies.clone(),
         directory: Arc::new(Directory::new(keys)),
         channels: Arc::new(channels),
         chain: Arc::new(Chain::new(&all)),

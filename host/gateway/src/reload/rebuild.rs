@@ -101,7 +101,6 @@ pub(super) fn nothing(config: &Arc<Config>) -> Snapshot {
     Snapshot {
         generation: 0,
         config: Arc::clone(config),
-        trusted_proxies: Vec::new(),
         directory: Arc::new(Directory::default()),
         channels: Arc::default(),
         chain: Arc::new(Chain::default()),
