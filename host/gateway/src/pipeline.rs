@@ -70,19 +70,19 @@ async fn run(worker: &Rc<Worker>, open: &mut Open, body: Incoming) -> Result<Rep
     open.passed(Phase::Identify);
     // May it be made at all? Before anything is changed or counted.
     access::run(worker, open).await?;
-    open.passed(Phase::Access);
+    open.decided(Phase::Access);
     // Then changed: what is counted and routed is the request as policies leave it.
     rewrite::run(worker, open).await?;
-    open.passed(Phase::Rewrite);
+    open.decided(Phase::Rewrite);
     // Then counted, all limits or none, before anything costs money.
     limit::run(worker, open).await?;
-    open.passed(Phase::Limit);
+    open.decided(Phase::Limit);
     // A cached or canned answer costs no provider call, but counts as a request.
     if let Some(reply) = answer::run(worker, open).await? {
-        open.passed(Phase::Answer);
+        open.decided(Phase::Answer);
         return Ok(reply);
     }
-    open.passed(Phase::Answer);
+    open.decided(Phase::Answer);
     // Where to? Policies order the channels that serve the model.
     let plan = route::run(worker, open).await?;
     open.passed(Phase::Route);

@@ -71,14 +71,23 @@ pub struct AttemptRow {
 pub struct Decision {
     /// The hook's name.
     pub hook: Cow<'static, str>,
-    /// The policy's name.
-    pub policy: Arc<str>,
-    /// The digest of the version that decided.
-    pub digest: Arc<str>,
+    /// Who decided. Shared by all decisions of a version, so that the writer knows it again by its
+    /// place in memory.
+    #[serde(flatten)]
+    pub by: Arc<Decider>,
     /// Microseconds that the hook took.
     pub micros: u32,
     /// In a word or a few: what it decided.
     pub verdict: Cow<'static, str>,
+}
+
+/// A version of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Decider {
+    /// The policy's name.
+    pub policy: Arc<str>,
+    /// The digest of the version.
+    pub digest: Arc<str>,
 }
 
 /// One call in the ledger. Strings that many calls share are shared.

@@ -150,8 +150,10 @@ pub(super) fn call(n: u64) -> CallRow {
 fn decisions() -> Vec<Decision> {
     let decision = |hook: &'static str, policy: &str, verdict: &'static str| Decision {
         hook: Cow::Borrowed(hook),
-        policy: policy.into(),
-        digest: hex::encode(sha256(policy.as_bytes())).into(),
+        by: Arc::new(Decider {
+            policy: policy.into(),
+            digest: hex::encode(sha256(policy.as_bytes())).into(),
+        }),
         micros: 3,
         verdict: Cow::Borrowed(verdict),
     };

@@ -104,14 +104,17 @@ impl Policy for Aliases {
 
 impl Rewrite for Aliases {
     fn rewrite(&self, call: &Summary) -> Result<(), Denial> {
-        let mut renamed = false;
+        let (mut untouched, mut renamed) = (true, false);
         for (scope, changes) in &self.rules {
             if !changes.is_nothing_for(call, renamed) && scope.matches(call) {
-                renamed |= changes.apply(call, renamed).map_err(refused)?;
+                renamed |= changes.apply(call, untouched, renamed).map_err(refused)?;
+                untouched = false;
             }
         }
         if !self.everywhere.is_nothing_for(call, renamed) {
-            self.everywhere.apply(call, renamed).map_err(refused)?;
+            self.everywhere
+                .apply(call, untouched, renamed)
+                .map_err(refused)?;
         }
         Ok(())
     }

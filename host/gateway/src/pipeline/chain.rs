@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use weir_policy::{Hook, Version};
+use weir_store::Decider;
 
 use crate::telemetry::PolicyMetrics;
 
@@ -31,8 +32,8 @@ pub struct Binding {
     pub name: Arc<str>,
     /// The compiled version that this snapshot runs.
     pub version: Arc<Version>,
-    /// The digest of that version, shortened for the ledger.
-    pub digest: Arc<str>,
+    /// The same for the ledger, with the digest shortened.
+    pub decider: Arc<Decider>,
     /// What becomes of a call when it fails.
     pub on_failure: OnFailure,
     /// Whether it decides.

@@ -89,7 +89,7 @@ impl Running {
         Self {
             binding: Arc::clone(binding),
             hook,
-            started: Instant::now(),
+            started: open.seen_at(),
             scope,
         }
     }
@@ -108,7 +108,7 @@ impl Running {
             started,
             ..
         } = self;
-        let elapsed = started.elapsed();
+        let elapsed = open.looked_at_clock().duration_since(started);
         binding.metrics.ran(hook as usize, elapsed);
         let (result, verdict) = match answer {
             Ok(Ok(value)) => (Ok(Some(value)), Cow::Borrowed("allow")),
@@ -133,8 +133,7 @@ impl Running {
         let shadowed = binding.mode == Mode::Shadow;
         open.decisions.push(Decision {
             hook: Cow::Borrowed(hook.as_str()),
-            policy: Arc::clone(&binding.name),
-            digest: Arc::clone(&binding.digest),
+            by: Arc::clone(&binding.decider),
             micros: u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX),
             verdict: if shadowed {
                 Cow::Owned(format!("shadow:{verdict}"))

@@ -31,7 +31,9 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
     let costs = rules.iter().any(|rule| rule.unit == Unit::CostMicros);
     open.estimate = estimate(open, costs);
     let zone = &open.call.key.tenant.time_zone;
-    match worker.shared.limits.reserve(&rules, &open.estimate, zone) {
+    let reserved = worker.shared.limits.reserve(&rules, &open.estimate, zone);
+    open.looked_at_clock();
+    match reserved {
         Ok(reservation) => {
             open.reservation = Some(reservation);
             Ok(())

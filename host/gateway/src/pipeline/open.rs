@@ -97,6 +97,8 @@ pub struct Open {
     /// at once that nobody listens.
     pub upstream: Option<UpstreamBody>,
     phase_began: Instant,
+    /// When the clock was last looked at.
+    seen_at: Instant,
 }
 
 impl Open {
@@ -132,19 +134,38 @@ impl Open {
             },
             upstream: None,
             phase_began: call.started,
+            seen_at: call.started,
             call,
         }
     }
 
+    /// When the clock was last looked at. Between two hooks next to nothing happens, so the end of
+    /// one is the begin of the next.
+    pub fn seen_at(&self) -> Instant {
+        self.seen_at
+    }
+
+    /// Looks at the clock.
+    pub fn looked_at_clock(&mut self) -> Instant {
+        self.seen_at = Instant::now();
+        self.seen_at
+    }
+
     /// A phase is over; the next begins.
     pub fn passed(&mut self, phase: Phase) {
-        let now = Instant::now();
-        self.worker
-            .shared
-            .metrics
-            .phases()
-            .observe(phase, now.duration_since(self.phase_began));
-        self.phase_began = now;
+        self.looked_at_clock();
+        self.decided(phase);
+    }
+
+    /// A phase is over that ended with the last look at the clock, because all that it does is ask
+    /// policies. One without policies took no time and is not measured.
+    pub fn decided(&mut self, phase: Phase) {
+        if self.seen_at == self.phase_began {
+            return;
+        }
+        let elapsed = self.seen_at.duration_since(self.phase_began);
+        self.worker.shared.metrics.phases().observe(phase, elapsed);
+        self.phase_began = self.seen_at;
     }
 }
 

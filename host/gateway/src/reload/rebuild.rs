@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_policy::{Failure, FailureKind, Hook, LoadError, Version, VersionSpec};
-use weir_store::{Entities, PolicyVersion, StoreError};
+use weir_store::{Decider, Entities, PolicyVersion, StoreError};
 
 use super::assemble::{self, HealthRegistry, Ingredients};
 use super::builtin::builtin;
@@ -399,7 +399,10 @@ impl Control {
         let binding = Binding {
             name: Arc::clone(&policy.name),
             version: Arc::clone(&running.version),
-            digest: short(&running.code.digest).into(),
+            decider: Arc::new(Decider {
+                policy: Arc::clone(&policy.name),
+                digest: short(&running.code.digest).into(),
+            }),
             on_failure: match policy.on_failure {
                 FailureRule::Deny => OnFailure::Deny,
                 FailureRule::Allow => OnFailure::Allow,

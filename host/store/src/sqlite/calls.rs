@@ -9,15 +9,18 @@ use rusqlite::{Connection, Transaction, params};
 use weir_base::CallId;
 
 use super::{int, trail};
-use crate::call::{CallRow, Decision};
+use crate::call::{CallRow, Decider};
 use crate::error::StoreError;
 
 /// The time of an id and the time of its call may differ by this much.
 pub(super) const ID_SLACK_MS: u64 = 3_600_000;
 
-/// Numbers of the policy versions that this connection has already looked up: by digest, and then
-/// by the few policies that share a file.
-pub(super) type Versions = AHashMap<Arc<str>, Vec<(Arc<str>, i64)>>;
+/// Numbers of the policy versions that this connection has already looked up, by the place of the
+/// version in memory. Each is kept alive here, so no other can take its place.
+pub(super) type Versions = AHashMap<usize, (Arc<Decider>, i64)>;
+
+/// The most versions that are remembered; every reload brings new places for the same versions.
+const VERSIONS_MAX: usize = 4_096;
 
 const INSERT: &str = "INSERT OR REPLACE INTO calls (id, started_ms, tenant, key, dialect,
     operation, model, channel, upstream_model, provider_key, status, ended, denied, streaming,
@@ -49,8 +52,8 @@ fn write_all(
     let mut insert = transaction.prepare_cached(INSERT)?;
     let (mut address, mut text) = (String::new(), Vec::new());
     for row in rows {
-        trail::write(&mut text, &row.attempts, &row.decisions, |decision| {
-            version_of(transaction, versions, decision)
+        trail::write(&mut text, &row.attempts, &row.decisions, |by| {
+            version_of(transaction, versions, by)
         })?;
         let trail = std::str::from_utf8(&text).unwrap_or_default();
         address.clear();
@@ -92,28 +95,23 @@ fn write_all(
 fn version_of(
     transaction: &Transaction<'_>,
     versions: &mut Versions,
-    decision: &Decision,
+    by: &Arc<Decider>,
 ) -> Result<i64, StoreError> {
-    let Decision { policy, digest, .. } = decision;
-    let known = versions
-        .get(digest)
-        .into_iter()
-        .flatten()
-        .find(|(name, _)| name == policy);
-    if let Some((_, number)) = known {
+    let place = Arc::as_ptr(by).addr();
+    if let Some((_, number)) = versions.get(&place) {
         return Ok(*number);
     }
-    let words = params![&**policy, &**digest];
+    let words = params![&*by.policy, &*by.digest];
     transaction
         .prepare_cached("INSERT OR IGNORE INTO ledger_versions (policy, digest) VALUES (?1, ?2)")?
         .execute(words)?;
     let number = transaction
         .prepare_cached("SELECT id FROM ledger_versions WHERE policy = ?1 AND digest = ?2")?
         .query_row(words, |row| row.get(0))?;
-    versions
-        .entry(Arc::clone(digest))
-        .or_default()
-        .push((Arc::clone(policy), number));
+    if versions.len() >= VERSIONS_MAX {
+        versions.clear();
+    }
+    versions.insert(place, (Arc::clone(by), number));
     Ok(number)
 }
 

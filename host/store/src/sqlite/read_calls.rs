@@ -15,7 +15,7 @@ use weir_base::{CallId, Operation, Usage};
 
 use super::calls::{ID_SLACK_MS, first_id};
 use super::{int, trail, uint};
-use crate::call::{CallRow, Ended};
+use crate::call::{CallRow, Decider, Ended};
 use crate::error::StoreError;
 use crate::query::{CallFilter, Group, UsageQuery, UsageRow};
 
@@ -236,7 +236,7 @@ fn operation(name: &str) -> Operation {
     Operation::deserialize(name).unwrap_or(Operation::Other)
 }
 
-fn version(db: &Connection, number: i64) -> Result<(Arc<str>, Arc<str>), StoreError> {
+fn version(db: &Connection, number: i64) -> Result<Arc<Decider>, StoreError> {
     let found = db
         .prepare_cached("SELECT policy, digest FROM ledger_versions WHERE id = ?1")?
         .query_row([number], |row| {
@@ -244,5 +244,8 @@ fn version(db: &Connection, number: i64) -> Result<(Arc<str>, Arc<str>), StoreEr
         })
         .optional()?;
     let (policy, digest) = found.unwrap_or_default();
-    Ok((policy.into(), digest.into()))
+    Ok(Arc::new(Decider {
+        policy: policy.into(),
+        digest: digest.into(),
+    }))
 }

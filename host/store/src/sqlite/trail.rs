@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AttemptRow, Decision};
+use crate::call::{AttemptRow, Decider, Decision};
 use crate::error::StoreError;
 
 #[derive(Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub(super) fn write(
     text: &mut Vec<u8>,
     attempts: &[AttemptRow],
     decisions: &[Decision],
-    mut version_of: impl FnMut(&Decision) -> Result<i64, StoreError>,
+    mut version_of: impl FnMut(&Arc<Decider>) -> Result<i64, StoreError>,
 ) -> Result<(), StoreError> {
     text.clear();
     if attempts.is_empty() && decisions.is_empty() {
@@ -70,7 +70,7 @@ pub(super) fn write(
     }
     text.extend_from_slice(b"],\"d\":[");
     for (index, decision) in decisions.iter().enumerate() {
-        let version = version_of(decision)?;
+        let version = version_of(&decision.by)?;
         let Decision {
             hook,
             micros,
@@ -96,10 +96,10 @@ fn push(text: &mut Vec<u8>, index: usize, entry: &impl Serialize) -> Result<(), 
     serde_json::to_writer(text, entry).map_err(|error| StoreError::Invalid(error.to_string()))
 }
 
-/// Reads a trail. `version` gives policy and digest by number.
+/// Reads a trail. `version` gives the version by its number.
 pub(super) fn read(
     text: &str,
-    mut version: impl FnMut(i64) -> Result<(Arc<str>, Arc<str>), StoreError>,
+    mut version: impl FnMut(i64) -> Result<Arc<Decider>, StoreError>,
 ) -> Result<(Vec<AttemptRow>, Vec<Decision>), StoreError> {
     if text.is_empty() {
         return Ok((Vec::new(), Vec::new()));
@@ -121,11 +121,9 @@ pub(super) fn read(
         .collect();
     let mut decisions = Vec::with_capacity(trail.d.len());
     for DecisionText(hook, number, micros, verdict) in trail.d {
-        let (policy, digest) = version(number)?;
         decisions.push(Decision {
             hook: Cow::Owned(hook.into_owned()),
-            policy,
-            digest,
+            by: version(number)?,
             micros,
             verdict: Cow::Owned(verdict.into_owned()),
         });
