@@ -69,10 +69,8 @@ pub struct AttemptRow {
 /// What one hook of one policy said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decision {
-    /// The hook's name.
-    pub hook: Cow<'static, str>,
-    /// Who decided. Shared by all decisions of a version, so that the writer knows it again by its
-    /// place in memory.
+    /// Who decided. Shared by all its decisions, so that the writer knows it again by its place in
+    /// memory.
     #[serde(flatten)]
     pub by: Arc<Decider>,
     /// Microseconds that the hook took.
@@ -81,9 +79,11 @@ pub struct Decision {
     pub verdict: Cow<'static, str>,
 }
 
-/// A version of a policy.
+/// A hook of a version of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Decider {
+    /// The hook's name.
+    pub hook: Cow<'static, str>,
     /// The policy's name.
     pub policy: Arc<str>,
     /// The digest of the version.

@@ -149,8 +149,8 @@ pub(super) fn call(n: u64) -> CallRow {
 /// What the default chain of four policies decides.
 fn decisions() -> Vec<Decision> {
     let decision = |hook: &'static str, policy: &str, verdict: &'static str| Decision {
-        hook: Cow::Borrowed(hook),
         by: Arc::new(Decider {
+            hook: Cow::Borrowed(hook),
             policy: policy.into(),
             digest: hex::encode(sha256(policy.as_bytes())).into(),
         }),

@@ -177,7 +177,7 @@ fn attempt(row: &AttemptRow) -> AttemptView {
 
 fn decision(row: &Decision) -> DecisionView {
     DecisionView {
-        hook: row.hook.to_string(),
+        hook: row.by.hook.to_string(),
         policy: row.by.policy.to_string(),
         digest: row.by.digest.to_string(),
         micros: row.micros,

@@ -8,7 +8,6 @@ use std::time::Instant;
 use weir_base::{Blame, Fault, Operation};
 use weir_policy::worker::Answer;
 use weir_policy::{CallScope, Denial, Failure, Hook, Summary};
-use weir_store::Decision;
 
 use super::call::{Call, Request};
 use super::chain::{Binding, Mode, OnFailure};
@@ -130,18 +129,12 @@ impl Running {
                 )
             }
         };
-        let shadowed = binding.mode == Mode::Shadow;
-        open.decisions.push(Decision {
-            hook: Cow::Borrowed(hook.as_str()),
-            by: Arc::clone(&binding.decider),
-            micros: u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX),
-            verdict: if shadowed {
-                Cow::Owned(format!("shadow:{verdict}"))
-            } else {
-                verdict
-            },
-        });
-        if shadowed { Ok(None) } else { result }
+        let micros = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX);
+        open.decisions.push(binding.decision(hook, micros, verdict));
+        match binding.mode {
+            Mode::Enforce => result,
+            Mode::Shadow => Ok(None),
+        }
     }
 }
 

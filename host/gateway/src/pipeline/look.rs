@@ -466,17 +466,9 @@ impl Looker {
 
     /// One line for the whole stream.
     fn decision(&self) -> Decision {
-        let shadowed = self.binding.mode == Mode::Shadow;
-        Decision {
-            hook: Cow::Borrowed(Hook::Events.as_str()),
-            by: Arc::clone(&self.binding.decider),
-            micros: u32::try_from(self.spent.as_micros()).unwrap_or(u32::MAX),
-            verdict: if shadowed {
-                Cow::Owned(format!("shadow:{}", self.verdict))
-            } else {
-                self.verdict.clone()
-            },
-        }
+        let micros = u32::try_from(self.spent.as_micros()).unwrap_or(u32::MAX);
+        self.binding
+            .decision(Hook::Events, micros, self.verdict.clone())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one way to a new snapshot: gather what is wanted, load what is new, build, publish.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -396,12 +397,16 @@ impl Control {
 
     fn binding(&self, chosen: &Chosen) -> Option<(Globs, Arc<Binding>)> {
         let (policy, running) = (&chosen.wanted.policy, chosen.running.as_ref()?);
+        let digest: Arc<str> = short(&running.code.digest).into();
         let binding = Binding {
             name: Arc::clone(&policy.name),
             version: Arc::clone(&running.version),
-            decider: Arc::new(Decider {
-                policy: Arc::clone(&policy.name),
-                digest: short(&running.code.digest).into(),
+            deciders: Hook::ALL.map(|hook| {
+                Arc::new(Decider {
+                    hook: Cow::Borrowed(hook.as_str()),
+                    policy: Arc::clone(&policy.name),
+                    digest: Arc::clone(&digest),
+                })
             }),
             on_failure: match policy.on_failure {
                 FailureRule::Deny => OnFailure::Deny,

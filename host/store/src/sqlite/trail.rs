@@ -1,13 +1,16 @@
 //! Attempts and decisions of a call, as one short text: nobody searches in them, so they are not
 //! worth tables of their own, which would double the cost of a row.
 //!
-//! `{"a":[[channel,key,status,failure,ms],…],"d":[[hook,version,micros,verdict],…]}`, where the
-//! version is a number in `ledger_versions`.
+//! `{"a":[[channel,key,status,failure,ms],…],"d":[[decider,micros],[decider,micros,verdict],…]}`,
+//! where the decider is a number in `ledger_deciders`, and a verdict that is not there is the usual
+//! one.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::call::{AttemptRow, Decider, Decision};
 use crate::error::StoreError;
@@ -21,30 +24,50 @@ pub(super) struct AttemptText<'a>(
     u32,
 );
 
-#[derive(Serialize, Deserialize)]
-pub(super) struct DecisionText<'a>(
-    #[serde(borrow)] Cow<'a, str>,
-    i64,
-    u32,
-    #[serde(borrow)] Cow<'a, str>,
-);
+/// The verdict of nearly all decisions, which is therefore not written.
+const USUAL: &str = "allow";
+
+/// A decision as it was read: the decider's number, microseconds, and the verdict where it was
+/// written.
+pub(super) struct DecisionText(i64, u32, Option<String>);
+
+impl<'de> Deserialize<'de> for DecisionText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = DecisionText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("two or three values")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let missing = |at| A::Error::invalid_length(at, &self);
+                let decider = list.next_element()?.ok_or_else(|| missing(0))?;
+                let micros = list.next_element()?.ok_or_else(|| missing(1))?;
+                Ok(DecisionText(decider, micros, list.next_element()?))
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
 
 /// A trail as it was read.
 #[derive(Deserialize)]
 pub(super) struct Trail<'a> {
     #[serde(borrow, default)]
     a: Vec<AttemptText<'a>>,
-    #[serde(borrow, default)]
-    d: Vec<DecisionText<'a>>,
+    #[serde(default)]
+    d: Vec<DecisionText>,
 }
 
-/// Writes the trail into `text`, which is emptied first. `version_of` gives the number of the
-/// version that decided.
+/// Writes the trail into `text`, which is emptied first. `number_of` gives the number of who
+/// decided.
 pub(super) fn write(
     text: &mut Vec<u8>,
     attempts: &[AttemptRow],
     decisions: &[Decision],
-    mut version_of: impl FnMut(&Arc<Decider>) -> Result<i64, StoreError>,
+    mut number_of: impl FnMut(&Arc<Decider>) -> Result<i64, StoreError>,
 ) -> Result<(), StoreError> {
     text.clear();
     if attempts.is_empty() && decisions.is_empty() {
@@ -70,20 +93,17 @@ pub(super) fn write(
     }
     text.extend_from_slice(b"],\"d\":[");
     for (index, decision) in decisions.iter().enumerate() {
-        let version = version_of(&decision.by)?;
         let Decision {
-            hook,
+            by,
             micros,
             verdict,
-            ..
         } = decision;
-        let entry = DecisionText(
-            Cow::Borrowed(hook),
-            version,
-            *micros,
-            Cow::Borrowed(verdict),
-        );
-        push(text, index, &entry)?;
+        let number = number_of(by)?;
+        if *verdict == USUAL {
+            push(text, index, &(number, micros))?;
+        } else {
+            push(text, index, &(number, micros, verdict))?;
+        }
     }
     text.extend_from_slice(b"]}");
     Ok(())
@@ -96,10 +116,10 @@ fn push(text: &mut Vec<u8>, index: usize, entry: &impl Serialize) -> Result<(), 
     serde_json::to_writer(text, entry).map_err(|error| StoreError::Invalid(error.to_string()))
 }
 
-/// Reads a trail. `version` gives the version by its number.
+/// Reads a trail. `decider` gives who decided by the number.
 pub(super) fn read(
     text: &str,
-    mut version: impl FnMut(i64) -> Result<Arc<Decider>, StoreError>,
+    mut decider: impl FnMut(i64) -> Result<Arc<Decider>, StoreError>,
 ) -> Result<(Vec<AttemptRow>, Vec<Decision>), StoreError> {
     if text.is_empty() {
         return Ok((Vec::new(), Vec::new()));
@@ -120,12 +140,11 @@ pub(super) fn read(
         )
         .collect();
     let mut decisions = Vec::with_capacity(trail.d.len());
-    for DecisionText(hook, number, micros, verdict) in trail.d {
+    for DecisionText(number, micros, verdict) in trail.d {
         decisions.push(Decision {
-            hook: Cow::Owned(hook.into_owned()),
-            by: version(number)?,
+            by: decider(number)?,
             micros,
-            verdict: Cow::Owned(verdict.into_owned()),
+            verdict: verdict.map_or(Cow::Borrowed(USUAL), Cow::Owned),
         });
     }
     Ok((attempts, decisions))
