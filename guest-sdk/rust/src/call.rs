@@ -28,6 +28,21 @@ pub fn path() -> String {
     raw::path()
 }
 
+/// The name of the tenant that the virtual key belongs to.
+pub fn tenant() -> String {
+    raw::tenant()
+}
+
+/// The public id of the virtual key, never its secret.
+pub fn key() -> String {
+    raw::key()
+}
+
+/// The caller's address, as text; empty where it is not known.
+pub fn client_ip() -> String {
+    raw::client_ip()
+}
+
 /// A label of the key, else of its tenant.
 pub fn label(name: &str) -> Option<String> {
     raw::label(name)

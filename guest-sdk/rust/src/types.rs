@@ -102,10 +102,10 @@ impl Response {
 }
 
 impl Attempt {
-    /// An attempt at a channel with the host's own time-outs and no hedging.
-    pub fn at(channel: impl Into<String>) -> Attempt {
+    /// An attempt at the channel of a candidate with the host's own time-outs and no hedging.
+    pub fn at(channel: u32) -> Attempt {
         Attempt {
-            channel: channel.into(),
+            channel,
             first_byte_timeout_ms: None,
             hedge_after_ms: None,
         }

@@ -169,7 +169,7 @@ impl Worker {
         version: &Version,
         scope: &CallScope,
         summary: &Summary<'_>,
-        candidates: &[Candidate<'_>],
+        candidates: &[Candidate],
     ) -> Answer<Vec<RouteAttempt>> {
         let answer = self
             .run(
@@ -348,9 +348,9 @@ fn check_some(response: &Option<Response>) -> Result<(), String> {
     response.as_ref().map_or(Ok(()), answers::check_response)
 }
 
-fn as_it_comes(candidate: &Candidate<'_>) -> RouteAttempt {
+fn as_it_comes(candidate: &Candidate) -> RouteAttempt {
     RouteAttempt {
-        channel: candidate.channel.to_owned(),
+        channel: candidate.channel,
         first_byte_timeout_ms: None,
         hedge_after_ms: None,
     }

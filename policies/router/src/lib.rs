@@ -11,17 +11,18 @@ pub use config::Router;
 use draw::Draw;
 use weir_sdk::prelude::*;
 
-/// The place of a candidate in the host's list, with what its place in the order depends on. Small,
-/// because it is what gets sorted.
+/// A candidate with what its place in the order depends on. Small, because it is what gets sorted.
 struct Ranked {
-    index: usize,
+    channel: u32,
+    /// Its place in the host's list.
+    index: u32,
     priority: u32,
     usable: bool,
     weight: f32,
 }
 
 impl Route for Router {
-    fn route(&self, _: &Summary, mut candidates: Vec<Candidate>) -> Result<Vec<Attempt>, Denial> {
+    fn route(&self, _: &Summary, candidates: Vec<Candidate>) -> Result<Vec<Attempt>, Denial> {
         let mut ranked = self.rank(&candidates);
         if ranked.is_empty() && !candidates.is_empty() {
             return Err(self.nothing_left());
@@ -42,13 +43,11 @@ impl Route for Router {
             let Some((first, others)) = rest.split_first_mut() else {
                 break;
             };
-            if let Some(candidate) = candidates.get_mut(first.index) {
-                attempts.push(Attempt {
-                    channel: std::mem::take(&mut candidate.channel),
-                    first_byte_timeout_ms: self.first_byte_timeout_ms,
-                    hedge_after_ms: self.hedge_after_ms,
-                });
-            }
+            attempts.push(Attempt {
+                channel: first.channel,
+                first_byte_timeout_ms: self.first_byte_timeout_ms,
+                hedge_after_ms: self.hedge_after_ms,
+            });
             rest = others;
         }
         Ok(attempts)
@@ -64,11 +63,12 @@ impl Router {
             .filter(|ms| *ms > 0.0);
         let fastest_ms = measured.fold(f32::INFINITY, f32::min);
         let mut ranked = Vec::with_capacity(candidates.len());
-        for (index, candidate) in candidates.iter().enumerate() {
+        for (candidate, index) in candidates.iter().zip(0..) {
             let usable = !candidate.tripped && candidate.usable_keys > 0;
             if usable || !self.drops_unusable {
                 let weight = self.weight(candidate, fastest_ms);
                 ranked.push(Ranked {
+                    channel: candidate.channel,
                     index,
                     priority: candidate.priority,
                     usable,

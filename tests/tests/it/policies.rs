@@ -65,8 +65,8 @@ answer = { models = [\"show-*\"], show = true }";
         "labels of key and tenant"
     );
     assert_eq!(view["messages"], json!([["user", "Say hello."]]));
-    assert_eq!(view["summary"]["tenant"], "acme");
-    assert_eq!(view["summary"]["client_ip"], "127.0.0.1");
+    assert_eq!(view["tenant"], "acme");
+    assert_eq!(view["client_ip"], "127.0.0.1");
     let text = shown.text();
     assert!(text.contains("x-seen"), "{text}");
     assert!(
@@ -101,7 +101,11 @@ limit = {{ models = [\"twice\"], rules = [{{ key = \"k\", unit = \"requests\", w
 route = {{ models = [\"order-*\"], order = [\"b\", \"a\"], record = \"candidates\" }}
 {}", stored("candidates"));
     let (a, b) = (Provider::start(), Provider::start());
-    let channels = a.channel("openai", "a", "priority = 10") + &b.channel("openai", "b", "");
+    let channels = a.channel(
+        "openai",
+        "a",
+        "priority = 10\nlabels = { region = \"eu\" }\nmodel_map = { \"order-1\" = \"mapped\" }",
+    ) + &b.channel("openai", "b", "");
     let gateway = Gateway::start(&(channels + &probe("probe", "", &config)));
     let client = gateway.acme().header("x-gone", "1");
 
@@ -131,7 +135,26 @@ route = {{ models = [\"order-*\"], order = [\"b\", \"a\"], record = \"candidates
         (&candidates[0]["channel"], &candidates[0]["priority"]),
         (&json!("a"), &json!(10))
     );
-    assert_eq!(candidates[0]["usable_keys"], 1);
+    let [of_a, of_b] = [0, 1].map(|at| &candidates[at]);
+    assert_eq!(
+        (&of_a["usable_keys"], &of_a["headroom"]),
+        (&json!(1), &json!(1.0))
+    );
+    assert_eq!(
+        (&of_a["provider"], &of_a["model"], &of_a["region"]),
+        (&json!("openai"), &json!("mapped"), &json!("eu"))
+    );
+    assert_eq!(
+        (&of_b["channel"], &of_b["model"], &of_b["region"]),
+        (&json!("b"), &json!("order-1"), &Value::Null)
+    );
+    assert_ne!(of_a["number"], of_b["number"]);
+    let total_ms = of_a["total_ms"].as_f64().unwrap();
+    assert!(
+        total_ms >= of_a["first_byte_ms"].as_f64().unwrap() && total_ms > 0.0,
+        "{of_a}"
+    );
+    assert_eq!(of_b["total_ms"], 0.0, "nothing was asked of it before");
 }
 
 #[test]
@@ -206,6 +229,11 @@ fn audit_sees_how_every_call_ended() {
     assert_eq!(
         (&seen["channel"], &seen["status"], &seen["attempts"]),
         (&json!("main"), &json!(200), &json!(1))
+    );
+    assert_eq!(
+        (&seen["tenant"], &seen["client_ip"]),
+        (&json!("acme"), &json!("127.0.0.1")),
+        "after the call too"
     );
     assert_eq!(
         (
@@ -511,7 +539,7 @@ fn the_clients_address_comes_from_trusted_proxies_only() {
         let client = gateway
             .acme()
             .header("x-forwarded-for", "198.51.100.7, 203.0.113.9");
-        client.chat("m").expect(200).json()["summary"]["client_ip"].clone()
+        client.chat("m").expect(200).json()["client_ip"].clone()
     };
     assert_eq!(address(""), "127.0.0.1");
     assert_eq!(

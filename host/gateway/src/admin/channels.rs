@@ -35,6 +35,9 @@ pub(super) struct ChannelInput {
     /// The provider's names for models that callers name otherwise.
     #[serde(default)]
     model_map: BTreeMap<String, String>,
+    /// Facts for policies.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
     /// Channels of higher priority are tried first.
     #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<u32>,
@@ -87,6 +90,11 @@ struct HealthView {
     samples: u32,
     /// Mean time to the first byte, in milliseconds; recent calls weigh more.
     first_byte_ms: f32,
+    /// Mean time to the last byte of replies that came whole, in milliseconds; recent calls weigh
+    /// more, as they do in the next.
+    total_ms: f32,
+    /// Mean of the output tokens per second of streamed replies, after their first byte.
+    tokens_per_second: f32,
     /// Calls under way.
     in_flight: u32,
     /// It failed several times in a row and rests.
@@ -98,7 +106,8 @@ struct HealthView {
 }
 
 /// The settings that the store keeps in a field of their own.
-const FURTHER: [&str; 5] = [
+const FURTHER: [&str; 6] = [
+    "labels",
     "headers",
     "stream_usage",
     "http2",
@@ -131,6 +140,7 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         base_url: channel.base_url.as_ref().map(ToString::to_string),
         models: Some(channel.models.patterns().to_vec()),
         model_map: channel.model_map.clone(),
+        labels: channel.labels.clone(),
         priority: Some(channel.priority),
         weight: Some(channel.weight),
         disabled: channel.disabled,
@@ -209,6 +219,8 @@ fn health(state: &AdminState, name: &str) -> Option<HealthView> {
         error_rate: measured.error_rate,
         samples: measured.samples,
         first_byte_ms: measured.first_byte_ms,
+        total_ms: measured.total_ms,
+        tokens_per_second: measured.tokens_per_second,
         in_flight: measured.in_flight,
         tripped: measured.tripped,
         keys: channel.keys.keys().len(),

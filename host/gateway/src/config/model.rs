@@ -76,6 +76,8 @@ pub struct Channel {
     pub models: Globs,
     /// The provider's names for models that callers name otherwise.
     pub model_map: BTreeMap<String, String>,
+    /// Facts for policies.
+    pub labels: BTreeMap<String, String>,
     /// Higher is tried first.
     pub priority: u32,
     /// Share among channels of the same priority.

@@ -83,6 +83,7 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         keys: Vec::new(),
         models: Globs::everything(),
         model_map: Default::default(),
+        labels: Default::default(),
         priority: 0,
         weight: 100,
         disabled: false,

@@ -55,6 +55,20 @@ impl KeyPool {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
+    /// The share of the keys' known rate limits that is still free, 0 to 1; 1 where there is no key.
+    /// A key counts as free that neither rests nor is disabled.
+    pub fn headroom(&self, now_ms: u64) -> f32 {
+        if self.keys.is_empty() {
+            return 1.0;
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share of a handful of keys needs no more digits"
+        )]
+        let share = self.usable(now_ms) as f32 / self.keys.len() as f32;
+        share
+    }
+
     /// The earliest time at which a resting key may be used again, in milliseconds since the
     /// Unix epoch; none where every key is disabled or there is no key.
     pub fn next_usable_ms(&self) -> Option<u64> {
@@ -102,6 +116,8 @@ mod tests {
         pool.keys()[1].state.disable("revoked", 0);
         assert_eq!(picked(&pool, &[]).as_deref(), Some("c"));
         assert_eq!(pool.usable(0), 2);
+        assert_eq!(pool.headroom(0), 2.0 / 3.0);
+        assert_eq!(KeyPool::default().headroom(0), 1.0);
         assert_eq!(picked(&pool, &[Arc::from("a"), Arc::from("c")]), None);
     }
 }

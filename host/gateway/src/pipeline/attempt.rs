@@ -11,7 +11,7 @@ mod verdict;
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -141,9 +141,8 @@ async fn once(
     open.outcome.channel = Some(Arc::clone(channel));
     open.outcome.upstream_model = Some(Arc::clone(&model));
     open.outcome.provider_key = key.map(|key| Arc::clone(&key.id));
-    let began = Instant::now();
     let sent = send::send(worker, open, planned, key, &model).await?;
-    let elapsed = began.elapsed();
+    let elapsed = answered(open);
     let mut row = AttemptRow {
         channel: Arc::clone(&channel.name),
         key: key.map(|key| Arc::clone(&key.id)),
@@ -255,6 +254,15 @@ fn mark(open: &mut Open, outcome: AttemptOutcome) {
     if let Some(serving) = &mut open.serving {
         serving.outcome = outcome;
     }
+}
+
+/// The first byte is here, or nothing is: how long it took since the attempt began.
+fn answered(open: &mut Open) -> Duration {
+    let Some(serving) = &mut open.serving else {
+        return Duration::ZERO;
+    };
+    serving.first_byte = serving.elapsed();
+    serving.first_byte
 }
 
 fn cooldown(open: &Open) -> Cooldown {

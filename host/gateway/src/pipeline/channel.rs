@@ -35,6 +35,10 @@ pub enum Target {
 pub struct Channel {
     /// Unique name.
     pub name: Arc<str>,
+    /// What policies call it: the same across reloads as long as its settings are.
+    pub number: u32,
+    /// Facts for policies.
+    pub labels: BTreeMap<String, String>,
     /// The word of the configuration for its dialect.
     pub provider: &'static str,
     /// Where its calls go.

@@ -1,7 +1,6 @@
 //! What every hook call has in common: what it is told, and what becomes of its answer.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,15 +12,13 @@ use super::call::{Call, Request};
 use super::chain::{Binding, Mode, OnFailure};
 use super::open::Open;
 
-/// The facts that every hook is handed, kept in the shape that the record of them borrows from.
+/// The facts that every hook is handed, kept in the shape that the record of them borrows from. Who
+/// calls is not among them: a policy asks for it, see `host.rs`.
 #[derive(Debug, Clone)]
 pub struct Facts {
     operation: Operation,
     /// The model as the caller asked, or as `rewrite` left it.
     pub model: Arc<str>,
-    tenant: Arc<str>,
-    key: Arc<str>,
-    client: String,
     /// Whether a stream is asked for.
     pub streaming: bool,
     /// The estimate of the prompt's tokens.
@@ -32,13 +29,10 @@ pub struct Facts {
 
 impl Facts {
     /// The facts of `call` as its request stands.
-    pub fn of(call: &Call, client: IpAddr, request: &Request) -> Self {
+    pub fn of(call: &Call, request: &Request) -> Self {
         Self {
             operation: call.operation,
             model: Arc::from(request.model.as_str()),
-            tenant: Arc::clone(&call.key.tenant.id),
-            key: Arc::clone(&call.key.id),
-            client: client.to_string(),
             streaming: request.head.stream,
             input_tokens: request.head.input_tokens_estimate,
             max_output_tokens: request.head.max_output_tokens.unwrap_or(0),
@@ -60,9 +54,6 @@ impl Facts {
         Summary {
             operation: operation(self.operation),
             model: &self.model,
-            tenant: &self.tenant,
-            key: &self.key,
-            client_ip: &self.client,
             streaming: self.streaming,
             input_tokens: self.input_tokens,
             max_output_tokens: self.max_output_tokens,

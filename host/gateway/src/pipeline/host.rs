@@ -1,5 +1,7 @@
 //! The call as its policies see and edit it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use weir_policy::{CallHost, Message};
@@ -72,6 +74,18 @@ impl CallHost for Call {
         self.uri.path().to_owned()
     }
 
+    fn tenant(&self) -> Arc<str> {
+        Arc::clone(&self.key.tenant.id)
+    }
+
+    fn key(&self) -> Arc<str> {
+        Arc::clone(&self.key.id)
+    }
+
+    fn client_ip(&self) -> String {
+        self.client.to_string()
+    }
+
     fn label(&self, name: &str) -> Option<String> {
         self.key.label(name).map(str::to_owned)
     }
@@ -117,6 +131,27 @@ impl CallHost for Call {
 
     fn body(&self) -> Bytes {
         self.request().body.clone()
+    }
+
+    fn channel_name(&self, channel: u32) -> Arc<str> {
+        let channel = self.snapshot.numbered(channel);
+        channel.map_or_else(Arc::default, |channel| Arc::clone(&channel.name))
+    }
+
+    fn channel_provider(&self, channel: u32) -> &'static str {
+        let channel = self.snapshot.numbered(channel);
+        channel.map_or("", |channel| channel.provider)
+    }
+
+    fn channel_model(&self, channel: u32) -> String {
+        let channel = self.snapshot.numbered(channel);
+        channel.map_or_else(String::new, |channel| {
+            channel.upstream_model(&self.request().model).to_owned()
+        })
+    }
+
+    fn channel_label(&self, channel: u32, name: &str) -> Option<String> {
+        self.snapshot.numbered(channel)?.labels.get(name).cloned()
     }
 
     fn set_model(&self, model: &str) -> Result<(), String> {

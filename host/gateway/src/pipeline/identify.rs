@@ -101,7 +101,7 @@ pub fn caller(
             ..request
         }),
     };
-    let facts = Facts::of(&call, client, &call.request());
+    let facts = Facts::of(&call, &call.request());
     // Boxed, because it is handed on from phase to reply and on with the body.
     Ok((Box::new(Open::new(worker, Arc::new(call), facts)), body))
 }

@@ -210,7 +210,7 @@ fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) ->
         internal: true,
         request: Mutex::new(request),
     };
-    let facts = Facts::of(&call, call.client, &call.request());
+    let facts = Facts::of(&call, &call.request());
     Open::new(worker, Arc::new(call), facts)
 }
 

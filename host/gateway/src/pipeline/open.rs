@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weir_base::Usage;
 use weir_counters::{Amounts, Reservation};
@@ -46,6 +46,9 @@ pub struct Outcome {
 /// An attempt that is being answered. The channel counts it as in flight until this is dropped.
 pub struct Serving {
     channel: Arc<Channel>,
+    began: Instant,
+    /// From then to the first byte.
+    pub first_byte: Duration,
     /// How it went.
     pub outcome: AttemptOutcome,
 }
@@ -57,8 +60,24 @@ impl Serving {
         channel.metrics.attempt_started();
         Self {
             channel: Arc::clone(channel),
+            began: Instant::now(),
+            first_byte: Duration::ZERO,
             outcome: AttemptOutcome::Abandoned,
         }
+    }
+
+    /// How long ago it began.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Its reply came whole, and ended `now`. `streamed_tokens`: the output tokens that its provider
+    /// reported, where it was a stream.
+    pub fn completed(&self, now: Instant, streamed_tokens: Option<u64>) {
+        let total = now.saturating_duration_since(self.began);
+        let took = total.saturating_sub(self.first_byte);
+        let streamed = streamed_tokens.map(|tokens| (tokens, took));
+        self.channel.health.completed(total, streamed);
     }
 }
 

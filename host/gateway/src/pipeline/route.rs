@@ -76,28 +76,29 @@ fn by_priority(serving: &[Arc<Channel>]) -> Vec<Planned> {
 }
 
 /// What a policy is told of each channel.
-fn candidates<'a>(worker: &Worker, open: &'a Open, plan: &'a [Planned]) -> Vec<Candidate<'a>> {
+fn candidates(worker: &Worker, open: &Open, plan: &[Planned]) -> Vec<Candidate> {
     let now_ms = worker.now_ms();
-    let candidate = |planned: &'a Planned| {
+    let candidate = |planned: &Planned| {
         let channel = &*planned.channel;
         let measured = channel.health.measured(now_ms);
         let model = channel.upstream_model(&open.facts.model);
         let tenant = &open.call.key.tenant.id;
         let price = worker.price(&open.call.snapshot, tenant, Some(&channel.name), model);
         Candidate {
-            channel: &channel.name,
-            provider: channel.provider,
-            model,
+            channel: channel.number,
             priority: channel.priority,
             weight: channel.weight,
             error_rate: measured.error_rate,
             samples: measured.samples,
             first_byte_ms: measured.first_byte_ms,
+            total_ms: measured.total_ms,
+            tokens_per_second: measured.tokens_per_second,
             in_flight: measured.in_flight,
             usable_keys: channel.usable_keys(now_ms),
+            headroom: channel.keys.headroom(now_ms),
+            tripped: measured.tripped,
             input_price: price.map(|price| price.input_micros_per_million),
             output_price: price.map(|price| price.output_micros_per_million),
-            tripped: measured.tripped,
         }
     };
     plan.iter().map(candidate).collect()
@@ -107,7 +108,7 @@ fn candidates<'a>(worker: &Worker, open: &'a Open, plan: &'a [Planned]) -> Vec<C
 fn planned(offered: &[Planned], attempt: &RouteAttempt) -> Option<Planned> {
     let found = offered
         .iter()
-        .find(|planned| *planned.channel.name == *attempt.channel)?;
+        .find(|planned| planned.channel.number == attempt.channel)?;
     let first_byte_timeout_ms = attempt
         .first_byte_timeout_ms
         .or(found.first_byte_timeout_ms);

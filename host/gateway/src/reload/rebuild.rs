@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use weir_policy::{Failure, FailureKind, Hook, LoadError, Version, VersionSpec};
 use weir_store::{Decider, Entities, PolicyVersion, StoreError};
 
-use super::assemble::{self, HealthRegistry, Ingredients};
+use super::assemble::{self, ChannelRegistry, Ingredients};
 use super::builtin::builtin;
 use super::code::{self, Code, Layer, Running, read_whole};
 use super::error::ControlError;
@@ -55,7 +55,7 @@ pub(super) struct State {
     /// The files of policies as they looked before they were last read.
     pub(super) seen_files: Vec<SeenFile>,
     keys: KeyRegistry,
-    health: HealthRegistry,
+    channels: ChannelRegistry,
     generation: u64,
     warned: Vec<String>,
 }
@@ -86,7 +86,7 @@ impl State {
             way_back: None,
             seen_files: Vec::new(),
             keys: KeyRegistry::default(),
-            health: HealthRegistry::new(),
+            channels: ChannelRegistry::default(),
             generation: 0,
             warned: Vec::new(),
         }
@@ -104,6 +104,7 @@ pub(super) fn nothing(config: &Arc<Config>) -> Snapshot {
         config: Arc::clone(config),
         directory: Arc::new(Directory::default()),
         channels: Arc::default(),
+        by_number: HashMap::default(),
         chain: Arc::new(Chain::default()),
         chains: HashMap::new(),
         prices: Arc::new(PriceBook::new(Vec::new())),
@@ -156,7 +157,7 @@ impl Control {
             metrics: &self.parts.metrics,
             now_ms: self.parts.clock.now_ms(),
         };
-        let (snapshot, warnings) = assemble::snapshot(&ingredients, &mut state.health);
+        let (snapshot, warnings) = assemble::snapshot(&ingredients, &mut state.channels);
         state.generation += 1;
         state.config = config;
         let gone = self.published.swap(Arc::new(snapshot));

@@ -47,8 +47,8 @@ pub fn policy(name: &str, settings: &Value) -> Result<(config::Policy, bool), Co
 }
 
 /// Reads a channel of the API, without its keys. What the entity has no field for stands in its
-/// `settings` under the name that it has in a `[[channel]]`: `headers`, `stream_usage`, `http2`,
-/// `first_byte_timeout_ms`, `fake`.
+/// `settings` under the name that it has in a `[[channel]]`: `labels`, `headers`, `stream_usage`,
+/// `http2`, `first_byte_timeout_ms`, `fake`.
 ///
 /// # Errors
 /// Every mistake, with paths that begin with `channel[0]`.

@@ -47,6 +47,7 @@ fn compile_one(channel: written::Channel, report: &mut Report<'_>) -> Channel {
         keys,
         models: channel.models,
         model_map: model_map(channel.model_map, report),
+        labels: channel.labels,
         priority: channel.priority,
         weight: channel.weight,
         disabled: channel.disabled,

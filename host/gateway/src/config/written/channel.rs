@@ -50,6 +50,8 @@ settings! {
         models: Globs = Globs::everything();
         /// The provider's names for models that callers name otherwise: `{ "fast" = "gpt-4o-mini" }`.
         model_map: BTreeMap<String, At<String>>;
+        /// Facts for policies: `{ region = "eu" }`.
+        labels: BTreeMap<String, String>;
         /// Channels of higher priority are tried first.
         priority: u32 = 0, within 0..=1_000_000;
         /// Share of the calls among channels of the same priority.
@@ -73,7 +75,7 @@ settings! {
 
 settings! {
     /// How a channel of the `fake` dialect answers.
-    #[derive(Default)]
+    #[derive(Default, PartialEq)]
     pub struct Fake {
         /// Time before the reply begins.
         delay_ms: u64 = 0, within 0..=60_000;

@@ -9,7 +9,7 @@ use weir_upstream::{Http2, Origin, Timeouts};
 use weir_wire::dialect::Family;
 use weir_wire::fake;
 
-use super::{HealthRegistry, Ingredients};
+use super::{ChannelRegistry, Ingredients};
 use crate::config::{self, ChannelDialect};
 use crate::keys::{KeyPool, KeyState, ProviderKey, fingerprint, public_id};
 use crate::pipeline::channel::{Channel, Target, key_header};
@@ -21,7 +21,7 @@ const WRITTEN_DOWN_MS: u64 = 2_000;
 /// Every channel that is in use. A name that the file has is the file's.
 pub(super) fn all(
     from: &Ingredients<'_>,
-    health: &mut HealthRegistry,
+    registry: &mut ChannelRegistry,
     warnings: &mut Vec<String>,
 ) -> Vec<Arc<Channel>> {
     let mut merged = from.config.channels.clone();
@@ -42,7 +42,7 @@ pub(super) fn all(
         }
     }
     let used = merged.into_iter().filter(|channel| !channel.disabled);
-    used.filter_map(|channel| build(from, channel, health, warnings).map(Arc::new))
+    used.filter_map(|channel| build(from, channel, registry, warnings).map(Arc::new))
         .collect()
 }
 
@@ -65,9 +65,10 @@ fn of_api(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Vec<config::Cha
 fn build(
     from: &Ingredients<'_>,
     mut channel: config::Channel,
-    health: &mut HealthRegistry,
+    registry: &mut ChannelRegistry,
     warnings: &mut Vec<String>,
 ) -> Option<Channel> {
+    let number = registry.number(&channel);
     let family = family(channel.dialect);
     let target = match (family, &channel.base_url) {
         (Some(family), Some(url)) => match Origin::parse(&url.to_string()) {
@@ -94,6 +95,8 @@ fn build(
     }
     let upstream = &from.config.upstream;
     Some(Channel {
+        number,
+        labels: channel.labels.clone(),
         provider: channel.dialect.as_str(),
         target,
         keys: KeyPool::new(keys(
@@ -113,7 +116,7 @@ fn build(
                 .unwrap_or(upstream.first_byte_timeout_ms),
             idle_stream_ms: upstream.idle_stream_timeout_ms,
         },
-        health: Arc::clone(health.entry(Arc::clone(&channel.name)).or_default()),
+        health: registry.health(&channel.name),
         metrics: from.metrics.channel(&channel.name),
         models: channel.models,
         model_map: channel.model_map,

@@ -12,7 +12,7 @@ use crate::identify;
 use crate::keys::KeyRegistry;
 use crate::pipeline::Snapshot;
 use crate::pipeline::channel::Target;
-use crate::reload::assemble::{HealthRegistry, Ingredients, snapshot};
+use crate::reload::assemble::{ChannelRegistry, Ingredients, snapshot};
 use crate::reload::wanted::{self, Base};
 use crate::reload::written;
 use crate::telemetry::Metrics;
@@ -32,7 +32,7 @@ fn build(text: &str, entities: &Entities, environment: &Environment) -> (Snapsho
         metrics: &Metrics::new("test").unwrap(),
         now_ms: 1_000_000,
     };
-    snapshot(&ingredients, &mut HealthRegistry::new())
+    snapshot(&ingredients, &mut ChannelRegistry::default())
 }
 
 fn tenant(id: &str) -> store::Tenant {
