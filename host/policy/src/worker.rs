@@ -41,8 +41,13 @@ pub type Answer<T> = Result<Result<T, Denial>, Failure>;
 pub struct Worker {
     engine: Arc<Engine>,
     pools: RefCell<HashMap<u64, Rc<Pool>, ahash::RandomState>>,
+    /// The pools that were used last, by the lowest bits of the version's number: a chain of a few
+    /// policies finds its own without hashing.
+    near: RefCell<[Option<Rc<Pool>>; NEAR_POOLS]>,
     seen_retirements: Cell<u64>,
 }
+
+const NEAR_POOLS: usize = 16;
 
 /// One call, for as long as hooks are called for it: what policies see of it, and the instances
 /// that are its own where a policy is isolated by call.
@@ -71,6 +76,7 @@ impl Worker {
         Self {
             engine,
             pools: RefCell::default(),
+            near: RefCell::default(),
             seen_retirements: Cell::new(0),
         }
     }
@@ -289,6 +295,7 @@ impl Worker {
         self.seen_retirements
             .set(self.engine.retirements.load(Ordering::Acquire));
         let all = self.engine.pressed.load(Ordering::Relaxed) > 0;
+        *self.near.borrow_mut() = Default::default();
         self.pools.borrow_mut().retain(|_, pool| {
             let live = !pool.core.retired.load(Ordering::Relaxed);
             pool.sweep(all || !live);

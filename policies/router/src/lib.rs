@@ -23,6 +23,12 @@ struct Ranked {
 
 impl Route for Router {
     fn route(&self, _: &Summary, candidates: Vec<Candidate>) -> Result<Vec<Attempt>, Denial> {
+        // Nothing to order: most models are served by one channel.
+        if let [only] = candidates.as_slice()
+            && is_usable(only)
+        {
+            return Ok(vec![self.attempt(only.channel)]);
+        }
         let mut ranked = self.rank(&candidates);
         if ranked.is_empty() && !candidates.is_empty() {
             return Err(self.nothing_left());
@@ -43,18 +49,26 @@ impl Route for Router {
             let Some((first, others)) = rest.split_first_mut() else {
                 break;
             };
-            attempts.push(Attempt {
-                channel: first.channel,
-                first_byte_timeout_ms: self.first_byte_timeout_ms,
-                hedge_after_ms: self.hedge_after_ms,
-            });
+            attempts.push(self.attempt(first.channel));
             rest = others;
         }
         Ok(attempts)
     }
 }
 
+fn is_usable(candidate: &Candidate) -> bool {
+    !candidate.tripped && candidate.usable_keys > 0
+}
+
 impl Router {
+    fn attempt(&self, channel: u32) -> Attempt {
+        Attempt {
+            channel,
+            first_byte_timeout_ms: self.first_byte_timeout_ms,
+            hedge_after_ms: self.hedge_after_ms,
+        }
+    }
+
     /// The candidates that may be tried, tier by tier, with their weights.
     fn rank(&self, candidates: &[Candidate]) -> Vec<Ranked> {
         let measured = candidates
@@ -64,7 +78,7 @@ impl Router {
         let fastest_ms = measured.fold(f32::INFINITY, f32::min);
         let mut ranked = Vec::with_capacity(candidates.len());
         for (candidate, index) in candidates.iter().zip(0..) {
-            let usable = !candidate.tripped && candidate.usable_keys > 0;
+            let usable = is_usable(candidate);
             if usable || !self.drops_unusable {
                 let weight = self.weight(candidate, fastest_ms);
                 ranked.push(Ranked {

@@ -62,22 +62,22 @@ impl Facts {
 }
 
 /// One hook call about to be made: the policy, and the moment.
-pub struct Running {
-    binding: Arc<Binding>,
+pub struct Running<'a> {
+    binding: &'a Binding,
     hook: Hook,
     started: Instant,
     /// What the policy sees: the call, or a copy of it where it must not change anything.
     pub scope: Option<CallScope>,
 }
 
-impl Running {
+impl<'a> Running<'a> {
     /// Begins a hook call.
-    pub fn new(open: &Open, binding: &Arc<Binding>, hook: Hook) -> Self {
+    pub fn new(open: &Open, binding: &'a Binding, hook: Hook) -> Self {
         // Only an edit could tell a shadow from the policy that it shadows.
         let copies = binding.mode == Mode::Shadow && hook == Hook::Rewrite;
         let scope = copies.then(|| CallScope::new(open.call.shadow()));
         Self {
-            binding: Arc::clone(binding),
+            binding,
             hook,
             started: open.seen_at(),
             scope,
@@ -115,7 +115,7 @@ impl Running {
                     &failure,
                 );
                 (
-                    failed(&binding, &failure),
+                    failed(binding, &failure),
                     Cow::Owned(format!("failed:{}", failure.code())),
                 )
             }

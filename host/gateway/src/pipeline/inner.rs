@@ -22,6 +22,7 @@ use weir_wire::endpoint::BodyKind;
 use weir_wire::scan::{Head, scan};
 
 use super::call::{Call, Request};
+use super::chain::Chain;
 use super::hook::{self, Facts};
 use super::open::Open;
 use super::worker::Worker;
@@ -79,7 +80,7 @@ pub async fn complete(
 }
 
 async fn ask(worker: &Rc<Worker>, open: &mut Open) -> Result<Bytes, Fault> {
-    let plan = route::run(worker, open).await?;
+    let plan = route::run(worker, open, &Chain::default()).await?;
     let reply = attempt::run(worker, open, plan).await?;
     open.outcome.status = reply.status;
     let max_bytes = open.call.snapshot.config.limits.reply_buffer_max_bytes;

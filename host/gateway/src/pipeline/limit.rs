@@ -1,19 +1,18 @@
 //! limit: policies name the limits a call falls under; the host reserves all of them or none.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use weir_base::{Blame, Fault, Usage};
 use weir_counters::{Amounts, Refusal, Rule, Unit, Window};
 use weir_policy::{Hook, LimitRule, LimitUnit, LimitWindow};
 
+use super::chain::Chain;
 use super::hook::Running;
 use super::open::Open;
 use super::worker::Worker;
 
 /// Collects the rules of all policies and reserves what the call will probably need.
-pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
-    let chain = Arc::clone(&open.chain);
+pub async fn run(worker: &Rc<Worker>, open: &mut Open, chain: &Chain) -> Result<(), Fault> {
     let mut rules: Vec<Rule> = Vec::new();
     for binding in chain.with(Hook::Limit) {
         let running = Running::new(open, binding, Hook::Limit);

@@ -164,6 +164,13 @@ impl Open {
         self.seen_at
     }
 
+    /// Milliseconds since the Unix epoch, as of the last look at the clock.
+    pub fn now_ms(&self) -> u64 {
+        let since = self.seen_at.duration_since(self.call.started);
+        let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.call.started_ms.saturating_add(since_ms)
+    }
+
     /// Looks at the clock.
     pub fn looked_at_clock(&mut self) -> Instant {
         self.seen_at = Instant::now();

@@ -6,9 +6,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use weir_base::{Blame, Fault};
 use weir_policy::{Candidate, Hook, RouteAttempt};
 
+use super::chain::Chain;
 use super::channel::Channel;
 use super::hook::Running;
 use super::open::Open;
@@ -24,7 +26,11 @@ pub struct Planned {
 }
 
 /// The tries to be made, in order; never empty.
-pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Planned>, Fault> {
+pub async fn run(
+    worker: &Rc<Worker>,
+    open: &mut Open,
+    chain: &Chain,
+) -> Result<Vec<Planned>, Fault> {
     let serving = worker.channels(
         &open.call.snapshot,
         open.call.dialect.family(),
@@ -34,7 +40,6 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Planned>, F
         return Err(nobody_serves(open));
     }
     let mut plan: Vec<Planned> = by_priority(&serving);
-    let chain = Arc::clone(&open.chain);
     for binding in chain.with(Hook::Route) {
         let running = Running::new(open, binding, Hook::Route);
         let answer = {
@@ -76,8 +81,8 @@ fn by_priority(serving: &[Arc<Channel>]) -> Vec<Planned> {
 }
 
 /// What a policy is told of each channel.
-fn candidates(worker: &Worker, open: &Open, plan: &[Planned]) -> Vec<Candidate> {
-    let now_ms = worker.now_ms();
+fn candidates(worker: &Worker, open: &Open, plan: &[Planned]) -> SmallVec<[Candidate; 4]> {
+    let now_ms = open.now_ms();
     let candidate = |planned: &Planned| {
         let channel = &*planned.channel;
         let measured = channel.health.measured(now_ms);
