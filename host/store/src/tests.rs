@@ -160,7 +160,10 @@ fn decisions() -> Vec<Decision> {
     vec![
         decision("access", "permissions", "allow"),
         decision("rewrite", "aliases", "changed"),
-        decision("limit", "limits", "2 rules"),
+        Decision {
+            micros: 0,
+            ..decision("limit", "limits", REMEMBERED)
+        },
         decision("route", "router", "openai-main"),
     ]
 }

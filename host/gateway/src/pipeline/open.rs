@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use weir_base::Usage;
 use weir_counters::{Amounts, Reservation};
-use weir_policy::CallScope;
+use weir_policy::{CallScope, Caller};
 use weir_store::{AttemptRow, Decision, Ended};
 use weir_upstream::Body as UpstreamBody;
 
@@ -128,9 +128,15 @@ impl Open {
         } else {
             Arc::clone(call.snapshot.chain_of(&call.key.tenant.id))
         };
+        let caller = Caller {
+            generation: call.snapshot.generation,
+            key: Arc::clone(&call.key.id),
+            client: call.client,
+            dialect: call.dialect.as_str(),
+        };
         Self {
             worker: Rc::clone(worker),
-            scope: CallScope::new(Arc::<Call>::clone(&call)),
+            scope: CallScope::of_caller(Arc::<Call>::clone(&call), caller),
             chain,
             facts,
             decisions: Vec::new(),

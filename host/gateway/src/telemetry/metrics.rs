@@ -56,6 +56,7 @@ pub(super) struct HotFamilies {
     pub(super) first_byte: HistogramVec,
     pub(super) in_flight: IntGaugeVec,
     pub(super) policy_calls: IntCounterVec,
+    pub(super) policy_recalls: IntCounterVec,
     pub(super) policy_denials: IntCounterVec,
     pub(super) policy_seconds: HistogramVec,
     pub(super) tokens: IntCounterVec,
@@ -72,6 +73,7 @@ impl HotFamilies {
             first_byte: make.histograms(&names::FIRST_BYTE_SECONDS, &names::FIRST_BYTE_BUCKETS)?,
             in_flight: make.gauges(&names::IN_FLIGHT)?,
             policy_calls: make.counters(&names::POLICY_CALLS)?,
+            policy_recalls: make.counters(&names::POLICY_RECALLS)?,
             policy_denials: make.counters(&names::POLICY_DENIALS)?,
             policy_seconds: make.histograms(&names::POLICY_SECONDS, &names::POLICY_BUCKETS)?,
             tokens: make.counters(&names::TOKENS)?,
@@ -197,6 +199,7 @@ impl Metrics {
     pub fn forget_policy(&self, policy: &str) {
         for hot in &self.hot {
             forget(&hot.policy_calls, "policy", policy);
+            forget(&hot.policy_recalls, "policy", policy);
             forget(&hot.policy_denials, "policy", policy);
             forget(&hot.policy_seconds, "policy", policy);
         }

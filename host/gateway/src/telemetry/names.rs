@@ -61,6 +61,11 @@ pub(super) const POLICY_CALLS: Family = family(
     "Hooks that were called.",
     &["policy", "hook"],
 );
+pub(super) const POLICY_RECALLS: Family = family(
+    "weir_policy_recalls_total",
+    "Hooks that were not called, because an answer that the policy gave before still held.",
+    &["policy", "hook"],
+);
 pub(super) const POLICY_DENIALS: Family = family(
     "weir_policy_denials_total",
     "Hooks that denied the call.",
