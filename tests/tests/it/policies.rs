@@ -666,3 +666,65 @@ models = [\"good\"]
         );
     }
 }
+
+/// The words of a call's decisions, policy by policy.
+fn verdicts(gateway: &Gateway, id: &str) -> Vec<(String, String)> {
+    let call = gateway.call(id);
+    let decisions = call["decisions"].as_array().expect("decisions").clone();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    decisions
+        .iter()
+        .map(|decision| (text(&decision["policy"]), text(&decision["verdict"])))
+        .collect()
+}
+
+#[test]
+fn an_answer_that_holds_is_not_asked_for_again_until_something_changes() {
+    let settings = |models: &str| {
+        format!(
+            "workers = 1
+{FAKE}
+[[policy]]
+name = \"permissions\"
+source = \"builtin:permissions\"
+[policy.config]
+models = [{models}]
+[[policy]]
+name = \"limits\"
+source = \"builtin:limits\"
+[[policy.config.limits]]
+per = [\"key\"]
+unit = \"requests\"
+window = \"minute\"
+limit = 5
+"
+        )
+    };
+    let gateway = Gateway::start(&settings("\"m\", \"n\""));
+    let client = gateway.acme();
+    let said = |model: &str| {
+        let id = client.chat(model).expect(200).id();
+        verdicts(&gateway, &id)
+            .into_iter()
+            .map(|(_, verdict)| verdict)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said("m"), ["allow", "allow"]);
+    assert_eq!(said("m"), ["remembered", "remembered"]);
+    assert_eq!(
+        said("n"),
+        ["allow", "allow"],
+        "another model is another question"
+    );
+    // A denial is never remembered, and what is remembered is counted all the same.
+    client.chat("x").expect(403);
+    client.chat("x").expect(403);
+    assert_eq!(said("n"), ["remembered", "remembered"]);
+    assert_eq!(said("m"), ["remembered", "remembered"]);
+    client.chat("m").expect(429);
+    // A new configuration is another version: nothing of the old one holds.
+    gateway.configure(&settings("\"n\""));
+    eventually("the model is taken away", || {
+        (client.chat("m").status == 403).then_some(())
+    });
+}
