@@ -222,7 +222,7 @@ fn health(state: &AdminState, name: &str) -> Option<HealthView> {
         total_ms: measured.total_ms,
         tokens_per_second: measured.tokens_per_second,
         in_flight: measured.in_flight,
-        tripped: measured.tripped,
+        tripped: measured.tripped_ms > 0,
         keys: channel.keys.keys().len(),
         keys_usable: channel.keys.usable(now_ms),
     })

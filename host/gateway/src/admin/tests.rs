@@ -390,16 +390,17 @@ async fn a_channel_and_its_key_from_beginning_to_end() {
         .call(
             "PATCH",
             "channels/mine",
-            json!({ "priority": 7, "models": null }),
+            json!({ "priority": 7, "models": null, "labels": { "region": "eu" } }),
         )
         .await;
     assert_eq!(
         (
             &channel["priority"],
             &channel["models"],
-            &channel["health"]["keys"]
+            &channel["health"]["keys"],
+            &channel["labels"]["region"]
         ),
-        (&json!(7), &json!(["*"]), &json!(1))
+        (&json!(7), &json!(["*"]), &json!(1), &json!("eu"))
     );
     assert_eq!(
         api.call("DELETE", "channels/mine", Value::Null).await.0,

@@ -76,8 +76,9 @@ pub struct Measured {
     pub tokens_per_second: f32,
     /// Calls under way.
     pub in_flight: u32,
-    /// Whether the channel failed several times in a row and is best left alone.
-    pub tripped: bool,
+    /// For how many more milliseconds the channel, which failed several times in a row, is best
+    /// left alone.
+    pub tripped_ms: u32,
 }
 
 impl Health {
@@ -155,7 +156,8 @@ impl Health {
             total_ms: self.total_ms.get(),
             tokens_per_second: self.tokens_per_second.get(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            tripped: self.rest.until_ms() > now_ms,
+            tripped_ms: u32::try_from(self.rest.until_ms().saturating_sub(now_ms))
+                .unwrap_or(u32::MAX),
         }
     }
 
@@ -241,10 +243,10 @@ mod tests {
         for _ in 0..3 {
             health.failed(5_000, COOLDOWN);
         }
-        assert!(health.measured(5_500).tripped);
-        assert!(!health.measured(6_000).tripped);
+        assert_eq!(health.measured(5_500).tripped_ms, 500);
+        assert_eq!(health.measured(6_000).tripped_ms, 0);
         health.answered(6_000, 1.0);
         health.failed(6_001, COOLDOWN);
-        assert!(!health.measured(6_001).tripped);
+        assert_eq!(health.measured(6_001).tripped_ms, 0);
     }
 }

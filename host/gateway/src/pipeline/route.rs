@@ -101,12 +101,21 @@ fn candidates(worker: &Worker, open: &Open, plan: &[Planned]) -> SmallVec<[Candi
             in_flight: measured.in_flight,
             usable_keys: channel.usable_keys(now_ms),
             headroom: channel.keys.headroom(now_ms),
-            tripped: measured.tripped,
-            input_price: price.map(|price| price.input_micros_per_million),
-            output_price: price.map(|price| price.output_micros_per_million),
+            tripped_ms: measured.tripped_ms,
+            input_price: shown(price.map(|price| price.input_micros_per_million)),
+            output_price: shown(price.map(|price| price.output_micros_per_million)),
         }
     };
     plan.iter().map(candidate).collect()
+}
+
+/// A price as a policy is told it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "nobody routes by the eighth digit of a price"
+)]
+fn shown(price_micros: Option<u64>) -> f32 {
+    price_micros.map_or(-1.0, |micros| micros as f32)
 }
 
 /// A policy's attempt as one of the tries that it was offered.

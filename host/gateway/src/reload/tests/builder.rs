@@ -134,7 +134,7 @@ fn channels_of_the_file_win_and_dead_keys_stay_dead() {
             channel(
                 "more",
                 "anthropic",
-                json!({ "headers": { "x-a": "b" }, "first_byte_timeout_ms": 9 }),
+                json!({ "headers": { "x-a": "b" }, "labels": { "region": "eu" }, "first_byte_timeout_ms": 9 }),
             ),
             channel("wrong", "klingon", json!(null)),
         ],
@@ -175,6 +175,10 @@ fn channels_of_the_file_win_and_dead_keys_stay_dead() {
         (3, 7, 9)
     );
     assert_eq!(more.headers.get("x-a").unwrap(), "b");
+    assert_eq!(more.labels["region"], "eu");
+    let numbered = [main, more].map(|channel| &*snapshot.numbered(channel.number).unwrap().name);
+    assert_eq!(numbered, ["main", "more"]);
+    assert!(snapshot.numbered(0).is_none());
     assert!(matches!(&more.target, Target::Http { base_path, .. } if base_path.is_empty()));
 }
 
