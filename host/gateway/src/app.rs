@@ -26,12 +26,13 @@ use crate::config::{self, Config, Loaded, LogFormat, Overrides, Sources};
 use crate::identify::Bans;
 use crate::pipeline::Shared;
 use crate::pipeline::audit::{AuditQueue, Finished};
+use crate::pipeline::retest::Retests;
 use crate::reload::{Control, ControlParts};
 use crate::server::{Server, ServerParts};
 use crate::services::{HostServices, InnerCall, ServiceParts};
 use crate::telemetry::{Metrics, logging};
 use data_dir::DataDir;
-use threads::SideThreads;
+use threads::{SideThreads, SideWork};
 
 /// Milliseconds that the ledger gets to write its last rows when the program stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,13 +97,20 @@ impl App {
         let tls = Tls::new(&TlsSettings {
             extra_ca_files: settings.ca_files.clone(),
         })?;
-        let side = SideThreads::start(&shared, &engine, &tls, settings.pool, questions, finished)?;
+        let (retests, asked) = Retests::new();
+        let work = SideWork {
+            questions,
+            asked,
+            finished,
+        };
+        let side = SideThreads::start(&shared, &engine, &tls, settings.pool, work)?;
         let admin = admin::router(AdminState {
             control: Arc::clone(&control),
             store: store.clone(),
             metrics: Arc::clone(&shared.metrics),
             bans: Arc::clone(&shared.bans),
             clock,
+            retests,
             admin_key_hash: weir_store::sha256(data_dir.admin_key()?.expose().as_bytes()),
             open_metrics: settings.admin_listen.is_some(),
             workers: settings.workers,

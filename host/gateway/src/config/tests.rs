@@ -281,7 +281,7 @@ token = "env:TWO"
     let [openai, fake] = &config.channels[..] else {
         panic!()
     };
-    assert_eq!(openai.keys[1].expose(), "two");
+    assert_eq!(openai.keys[1].secret.expose(), "two");
     assert_eq!(
         openai.base_url.as_ref().unwrap().to_string(),
         "https://proxy.example:8443/v1"

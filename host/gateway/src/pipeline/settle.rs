@@ -24,7 +24,9 @@ pub fn settle(open: &mut Open) {
             cost_micros: usage.cost_micros,
         });
     }
-    open.serving = None;
+    if let Some(mut serving) = open.serving.take() {
+        serving.settle(usage.total_tokens(), open.worker.now_ms());
+    }
     let total_ms = open.call.elapsed_ms();
     count(open, &usage);
     audit(open, &usage, total_ms);
