@@ -25,14 +25,14 @@ mod written;
 mod tests;
 
 pub use doc::settings_markdown;
-pub use model::{Channel, Config, Grants, Policy, Price, Tenant, VirtualKey};
+pub use model::{Channel, ChannelKey, Config, Grants, KeyTerms, Policy, Price, Tenant, VirtualKey};
 pub use report::{ConfigError, ConfigErrors, Origin};
 pub use sources::{Environment, Overrides, SettingsFile, Sources, UnreadableFile};
 pub use starter::starter_channels;
-pub use types::{Globs, LogLevel, PolicySource};
+pub use types::{Globs, LogLevel, PolicySource, StickyBy};
 pub use written::{
-    ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, Ledger, Limits, Log, LogFormat,
-    Mode, Runtime, Upstream,
+    ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, KeyStrategy, Ledger, Limits,
+    Log, LogFormat, Mode, Runtime, Upstream,
 };
 
 use report::Report;

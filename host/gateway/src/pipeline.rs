@@ -23,6 +23,7 @@ mod look;
 mod neutral;
 mod open;
 mod relay;
+pub mod retest;
 mod rewrite;
 mod route;
 mod settle;

@@ -23,8 +23,8 @@ mod writer;
 
 pub use call::{AttemptRow, CallRow, Decider, Decision, Ended, REMEMBERED};
 pub use entity::{
-    Ban, Channel, DisabledKey, Entities, Entity, Kind, PolicySetting, PolicyState, PolicyVersion,
-    ProviderKey, Tenant, VirtualKey,
+    Ban, Channel, DisabledKey, Entities, Entity, KeyTerms, Kind, PolicySetting, PolicyState,
+    PolicyVersion, ProviderKey, Tenant, VirtualKey,
 };
 pub use error::StoreError;
 pub use ledger::{Ledger, LedgerStatus};

@@ -12,6 +12,7 @@ mod disk;
 mod keys;
 mod limits;
 mod policies;
+mod rotation;
 mod sdk;
 mod start;
 mod streams;

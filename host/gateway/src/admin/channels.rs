@@ -60,6 +60,12 @@ pub(super) struct ChannelInput {
     /// Longest time until a reply begins, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_timeout_ms: Option<u64>,
+    /// Which of its keys a call takes: round_robin, least_loaded, weighted or sticky.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_strategy: Option<String>,
+    /// What sticky goes by: key, tenant, label:NAME, prompt_cache_key or header:NAME.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sticky_by: Option<String>,
     /// How a channel of the `fake` dialect answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -106,8 +112,10 @@ struct HealthView {
 }
 
 /// The settings that the store keeps in a field of their own.
-const FURTHER: [&str; 6] = [
+const FURTHER: [&str; 8] = [
     "labels",
+    "key_strategy",
+    "sticky_by",
     "headers",
     "stream_usage",
     "http2",
@@ -148,6 +156,8 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         stream_usage: Some(channel.stream_usage),
         http2: Some(channel.http2.as_str().to_owned()),
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
+        key_strategy: Some(channel.key_strategy.as_str().to_owned()),
+        sticky_by: Some(channel.sticky_by.text()),
         fake: None,
     }
 }

@@ -9,10 +9,10 @@ use http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use weir_base::Secret;
 
-use super::types::{Globs, PolicySource};
+use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
-    ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, Ledger, Limits, Log, Mode,
-    Runtime, Upstream,
+    ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, KeyStrategy, Ledger, Limits,
+    Log, Mode, Runtime, Upstream,
 };
 
 /// The settings that the program runs with.
@@ -71,7 +71,11 @@ pub struct Channel {
     /// Where the provider is, without a slash at its end; `None` for the `fake` dialect only.
     pub base_url: Option<Uri>,
     /// The provider's keys, in the order of the file. May be empty, and is for a disabled channel.
-    pub keys: Vec<Secret>,
+    pub keys: Vec<ChannelKey>,
+    /// Which of the keys a call takes.
+    pub key_strategy: KeyStrategy,
+    /// What the strategy `sticky` goes by.
+    pub sticky_by: StickyBy,
     /// Models that the channel serves, as callers name them.
     pub models: Globs,
     /// The provider's names for models that callers name otherwise.
@@ -94,6 +98,55 @@ pub struct Channel {
     pub first_byte_timeout_ms: Option<u64>,
     /// How it answers; `Some` for the `fake` dialect only.
     pub fake: Option<Fake>,
+}
+
+/// A key of a provider.
+#[derive(Debug, Clone)]
+pub struct ChannelKey {
+    /// The key itself.
+    pub secret: Secret,
+    /// For people.
+    pub name: Option<Arc<str>>,
+    /// How it is used.
+    pub terms: KeyTerms,
+}
+
+impl ChannelKey {
+    /// A key of which nothing more is said.
+    pub fn plain(secret: Secret) -> Self {
+        Self {
+            secret,
+            name: None,
+            terms: KeyTerms::default(),
+        }
+    }
+}
+
+/// How a provider key is used, and how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyTerms {
+    /// Share among the keys of its level; from 1.
+    pub weight: u32,
+    /// Lower levels are tried first; from 1.
+    pub level: u32,
+    /// Most requests in a minute.
+    pub rpm: Option<u64>,
+    /// Most tokens in a minute.
+    pub tpm: Option<u64>,
+    /// Most calls under way.
+    pub in_flight_max: Option<u32>,
+}
+
+impl Default for KeyTerms {
+    fn default() -> Self {
+        Self {
+            weight: 1,
+            level: 1,
+            rpm: None,
+            tpm: None,
+            in_flight_max: None,
+        }
+    }
 }
 
 /// An organisation or team that calls Weir.

@@ -281,7 +281,7 @@ token = "env:TWO"
     let [openai, fake] = &config.channels[..] else {
         panic!()
     };
-    assert_eq!(openai.keys[1].expose(), "two");
+    assert_eq!(openai.keys[1].secret.expose(), "two");
     assert_eq!(
         openai.base_url.as_ref().unwrap().to_string(),
         "https://proxy.example:8443/v1"
@@ -368,6 +368,37 @@ fn a_reload_can_tell_what_changed() {
         ["limits.attempts_max", "workers"]
     );
     assert!(before.changed_settings(&before).is_empty());
+}
+
+#[test]
+fn a_channels_keys_can_have_terms_of_their_own() {
+    let channel = |more: &str| {
+        let head = "[[channel]]\nname = \"a\"\ndialect = \"openai\"\nkeys = [\"plain:one\"]\n";
+        load(&Sources::of_text(&format!("{head}{more}")))
+    };
+    let more = "key_strategy = \"sticky\"\nsticky_by = \"label:team\"\n[[channel.key]]\nsecret = \"plain:two\"\nname = \"second\"\nlevel = 2\nrpm = 5\n";
+    let loaded = channel(more).unwrap().config;
+    let [one, two] = &loaded.channels[0].keys[..] else {
+        panic!("{:?}", loaded.channels[0].keys)
+    };
+    assert_eq!((one.terms, two.terms.level), (KeyTerms::default(), 2));
+    assert_eq!(
+        (two.terms.rpm, two.name.as_deref()),
+        (Some(5), Some("second"))
+    );
+    assert_eq!(loaded.channels[0].key_strategy, KeyStrategy::Sticky);
+    assert_eq!(loaded.channels[0].sticky_by, StickyBy::Label("team".into()));
+    for (wrong, says) in [
+        ("sticky_by = \"label:\"", "must be \"key\""),
+        ("key_strategy = \"roundrobin\"", "round_robin"),
+        (
+            "[[channel.key]]\nsecret = \"plain:x\"\nrpm = 0",
+            "must be from 1",
+        ),
+    ] {
+        let errors = channel(wrong).unwrap_err().to_string();
+        assert!(errors.contains(says), "{errors}");
+    }
 }
 
 #[test]

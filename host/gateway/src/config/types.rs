@@ -4,6 +4,7 @@
 mod globs;
 mod policy;
 mod secret;
+mod sticky;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use globs::Globs;
 pub(super) use policy::FreeTable;
 pub use policy::PolicySource;
 pub(super) use secret::{HeaderText, SecretRef};
+pub use sticky::StickyBy;
 
 /// A name that fits a URL, a metric label and a file name.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 //! has reached the caller yet, so everything may be tried again. When nothing is left, the caller
 //! gets the last provider's own error, unchanged.
 
+mod key;
 mod send;
 mod verdict;
 
@@ -23,7 +24,7 @@ use super::channel::Channel;
 use super::open::{Open, Serving};
 use super::route::Planned;
 use super::worker::Worker;
-use crate::keys::{Cooldown, ProviderKey};
+use crate::keys::{Cooldown, Lease, ProviderKey};
 use crate::telemetry::AttemptOutcome;
 use send::Failed;
 use verdict::{Verdict, judge};
@@ -82,18 +83,21 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open, plan: Vec<Planned>) -> Re
     for planned in &plan {
         let mut tried: Vec<Arc<str>> = Vec::new();
         while left > 0 {
-            let Ok(key) = pick(&planned.channel, worker.now_ms(), &tried) else {
+            let now_ms = worker.now_ms();
+            let Ok(key) = key::pick(open, &planned.channel, now_ms, &tried) else {
                 break;
             };
             left -= 1;
-            let (failure, verdict) = match once(worker, open, planned, key.as_deref()).await? {
+            let key_id = key.as_ref().map(|key| Arc::clone(&key.id));
+            let has_keys = key.is_some();
+            let (failure, verdict) = match once(worker, open, planned, key).await? {
                 Tried::Answered(reply) => return Ok(reply),
                 Tried::Failed(failure, verdict) => (failure, verdict),
             };
-            tried.extend(key.iter().map(|key| Arc::clone(&key.id)));
+            tried.extend(key_id);
             last = Some(failure);
             // A channel without keys has nothing else to try.
-            if verdict == Verdict::NextChannel || key.is_none() {
+            if verdict == Verdict::NextChannel || !has_keys {
                 break;
             }
         }
@@ -102,7 +106,7 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open, plan: Vec<Planned>) -> Re
     match last {
         Some(LastFailure::Answered(reply)) => Ok(reply),
         Some(LastFailure::Unanswered(fault)) => Err(fault),
-        None => Err(no_usable_key(worker, &plan)),
+        None => Err(no_usable_key(worker, open, &plan)),
     }
 }
 
@@ -111,32 +115,16 @@ enum Tried {
     Failed(LastFailure, Verdict),
 }
 
-/// A key for the next try: none for a channel that needs none, an error where no key is left.
-fn pick(
-    channel: &Channel,
-    now_ms: u64,
-    tried: &[Arc<str>],
-) -> Result<Option<Arc<ProviderKey>>, ()> {
-    if channel.keys.keys().is_empty() {
-        return if tried.is_empty() { Ok(None) } else { Err(()) };
-    }
-    channel
-        .keys
-        .pick(now_ms, tried)
-        .cloned()
-        .map(Some)
-        .ok_or(())
-}
-
 /// One try at one channel with one key.
 async fn once(
     worker: &Rc<Worker>,
     open: &mut Open,
     planned: &Planned,
-    key: Option<&ProviderKey>,
+    mut lease: Option<Lease>,
 ) -> Result<Tried, Fault> {
     let channel = &planned.channel;
-    let model = Arc::from(channel.upstream_model(&open.facts.model));
+    let model: Arc<str> = Arc::from(channel.upstream_model(&open.facts.model));
+    let key = lease.as_deref();
     open.serving = Some(Serving::new(channel));
     open.outcome.channel = Some(Arc::clone(channel));
     open.outcome.upstream_model = Some(Arc::clone(&model));
@@ -156,8 +144,9 @@ async fn once(
         Ok(got) => {
             row.status = Some(got.status);
             channel.metrics.first_byte(elapsed);
-            let verdict = judge(&got);
-            consequences(worker, open, channel, key, &verdict, now_ms);
+            let mut verdict = judge(&got);
+            key::heard(open, lease.as_mut(), &model, &got, &mut verdict, now_ms);
+            consequences(worker, open, channel, lease.as_deref(), &verdict, now_ms);
             if verdict.is_answer() {
                 channel
                     .health
@@ -171,6 +160,9 @@ async fn once(
                     },
                 );
                 open.attempts.push(row);
+                if let Some(serving) = &mut open.serving {
+                    serving.lease = lease;
+                }
                 return Ok(Tried::Answered(got.into_reply()));
             }
             if verdict == Verdict::NextChannel {
@@ -217,7 +209,7 @@ fn consequences(
                 worker
                     .shared
                     .metrics
-                    .provider_key_disabled(&channel.name, &key.id, reason);
+                    .provider_key_disabled(&channel.name, &key.id, reason, now_ms);
                 remember(worker, channel, key, reason, now_ms);
             }
         }
@@ -229,7 +221,7 @@ fn consequences(
                 .metrics
                 .provider_key_cooled(&channel.name, &key.id, rests_ms);
         }
-        Verdict::Answer => key.state.rest.went_well(),
+        Verdict::Answer => key.state.went_well(),
         Verdict::OtherKey | Verdict::NextChannel => {}
     }
 }
@@ -301,7 +293,8 @@ fn unanswered(failed: &Failed, channel: &Channel) -> Fault {
     Fault::new(Blame::Upstream, status, code, message)
 }
 
-fn no_usable_key(worker: &Worker, plan: &[Planned]) -> Fault {
+fn no_usable_key(worker: &Worker, open: &Open, plan: &[Planned]) -> Fault {
+    let now_ms = worker.now_ms();
     let fault = Fault::new(
         Blame::Upstream,
         503,
@@ -310,10 +303,10 @@ fn no_usable_key(worker: &Worker, plan: &[Planned]) -> Fault {
     );
     let soonest = plan
         .iter()
-        .filter_map(|planned| planned.channel.keys.next_usable_ms())
+        .filter_map(|planned| key::next_usable_ms(open, &planned.channel, now_ms))
         .min();
     match soonest {
-        Some(at_ms) => fault.retry_after_ms(at_ms.saturating_sub(worker.now_ms())),
+        Some(at_ms) => fault.retry_after_ms(at_ms.saturating_sub(now_ms)),
         None => fault,
     }
 }

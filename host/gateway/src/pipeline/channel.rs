@@ -10,7 +10,7 @@ use weir_wire::dialect::Family;
 use weir_wire::fake;
 
 use super::health::Health;
-use crate::config::Globs;
+use crate::config::{Globs, StickyBy};
 use crate::keys::KeyPool;
 use crate::telemetry::ChannelMetrics;
 
@@ -55,6 +55,8 @@ pub struct Channel {
     pub headers: HeaderMap,
     /// Its provider keys.
     pub keys: KeyPool,
+    /// What its keys' strategy goes by, where that is `sticky`.
+    pub sticky_by: StickyBy,
     /// Whether to ask for the usage of streams whose caller did not ask for it.
     pub stream_usage: bool,
     /// Bounds of one attempt.

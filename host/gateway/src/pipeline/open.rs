@@ -16,6 +16,7 @@ use super::channel::Channel;
 use super::hook::Facts;
 use super::settle;
 use super::worker::Worker;
+use crate::keys::Lease;
 use crate::telemetry::{AttemptOutcome, Phase};
 
 /// How a call ended, as far as it has.
@@ -51,6 +52,8 @@ pub struct Serving {
     pub first_byte: Duration,
     /// How it went.
     pub outcome: AttemptOutcome,
+    /// The provider key that it uses, from its answer on.
+    pub lease: Option<Lease>,
 }
 
 impl Serving {
@@ -63,6 +66,14 @@ impl Serving {
             began: Instant::now(),
             first_byte: Duration::ZERO,
             outcome: AttemptOutcome::Abandoned,
+            lease: None,
+        }
+    }
+
+    /// What the call used is known: it takes the place of what the key had reserved for it.
+    pub fn settle(&mut self, tokens: u64, now_ms: u64) {
+        if let Some(lease) = &mut self.lease {
+            lease.settle(tokens, now_ms);
         }
     }
 

@@ -48,7 +48,7 @@ pub fn policy(name: &str, settings: &Value) -> Result<(config::Policy, bool), Co
 
 /// Reads a channel of the API, without its keys. What the entity has no field for stands in its
 /// `settings` under the name that it has in a `[[channel]]`: `labels`, `headers`, `stream_usage`,
-/// `http2`, `first_byte_timeout_ms`, `fake`.
+/// `http2`, `first_byte_timeout_ms`, `fake`, `key_strategy`, `sticky_by`.
 ///
 /// # Errors
 /// Every mistake, with paths that begin with `channel[0]`.
@@ -73,6 +73,18 @@ pub fn channel(channel: &store::Channel) -> Result<config::Channel, ConfigErrors
         .into_iter()
         .next()
         .ok_or_else(|| ConfigErrors(Vec::new()))
+}
+
+/// How a key of the API is used. What is not said is as in the settings file.
+pub fn key_terms(terms: &store::KeyTerms) -> config::KeyTerms {
+    let default = config::KeyTerms::default();
+    config::KeyTerms {
+        weight: terms.weight.unwrap_or(default.weight).max(1),
+        level: terms.level.unwrap_or(default.level).max(1),
+        rpm: terms.rpm,
+        tpm: terms.tpm,
+        in_flight_max: terms.in_flight_max,
+    }
 }
 
 fn load(root: &Value) -> Result<config::Config, ConfigErrors> {

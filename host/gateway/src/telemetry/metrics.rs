@@ -10,6 +10,7 @@ use prometheus::{
 };
 use weir_base::{Fault, Usage};
 
+use super::alerts::{Alert, Alerts};
 use super::custom::CustomRegistry;
 use super::handles::{CallMetrics, ChannelMetrics, PhaseMetrics, PolicyMetrics, UsageMetrics};
 use super::names::{self, Family};
@@ -35,6 +36,8 @@ pub struct Metrics {
     connections: IntGauge,
     connections_total: IntCounter,
     custom: CustomRegistry,
+    pub(super) alerts: Alerts,
+    pub(super) alerts_total: IntCounterVec,
     // What only events count is theirs: see `events.rs`.
     pub(super) policy_failures: IntCounterVec,
     pub(super) policy_versions_live: IntGauge,
@@ -139,6 +142,8 @@ impl Metrics {
             connections: make.gauge(&names::CONNECTIONS)?,
             connections_total: make.counter(&names::CONNECTIONS_TOTAL)?,
             custom: CustomRegistry::new(make.counters(&names::CUSTOM_DROPPED)?),
+            alerts: Alerts::default(),
+            alerts_total: make.counters(&names::ALERTS)?,
             policy_failures: make.counters(&names::POLICY_FAILURES)?,
             policy_versions_live: make.gauge(&names::POLICY_VERSIONS_LIVE)?,
             policy_swaps: make.counters(&names::POLICY_SWAPS)?,
@@ -211,6 +216,11 @@ impl Metrics {
     /// A call's usage is known.
     pub fn used(&self, usage: &Usage) {
         self.usage.add(usage);
+    }
+
+    /// What an operator should look at, newest first; only the last few hundred.
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.alerts.newest_first()
     }
 
     /// A caller's connection was accepted. Each must be followed by [`Self::connection_closed`].

@@ -56,6 +56,12 @@ pub(super) const KEYS: Family = family(
     &["channel", "state"],
 );
 
+pub(super) const ALERTS: Family = family(
+    "weir_alerts_total",
+    "Things that an operator should look at, see GET /admin/v1/alerts.",
+    &["kind"],
+);
+
 pub(super) const POLICY_CALLS: Family = family(
     "weir_policy_calls_total",
     "Hooks that were called.",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::{check_unique, resolve};
-use crate::config::model::Channel;
+use crate::config::model::{Channel, ChannelKey, KeyTerms};
 use crate::config::report::Report;
 use crate::config::setting::At;
 use crate::config::types::{HeaderText, header_name};
@@ -29,13 +29,15 @@ pub(super) fn compile(
 fn compile_one(channel: written::Channel, report: &mut Report<'_>) -> Channel {
     check_fake(&channel, report);
     let name = channel.name.value.0.clone();
-    if channel.keys.is_empty() && channel.base_url.is_none() && !is_fake(&channel) {
+    if channel.keys.is_empty()
+        && channel.key.is_empty()
+        && channel.base_url.is_none()
+        && !is_fake(&channel)
+    {
         // A server of one's own may need no key; the providers themselves all do.
         report.warning(format!("the channel {name} has no keys"));
     }
-    // What is out of use may miss its keys: that can be why it is.
-    let used = channel.keys.iter().filter(|_| !channel.disabled);
-    let keys = used.filter_map(|key| resolve(key, report)).collect();
+    let keys = keys(&channel, report);
     let fake = is_fake(&channel).then(|| channel.fake.map(|fake| fake.value).unwrap_or_default());
     Channel {
         name,
@@ -45,6 +47,8 @@ fn compile_one(channel: written::Channel, report: &mut Report<'_>) -> Channel {
             .map(|url| url.value)
             .or_else(|| default_url(channel.dialect)),
         keys,
+        key_strategy: channel.key_strategy,
+        sticky_by: channel.sticky_by,
         models: channel.models,
         model_map: model_map(channel.model_map, report),
         labels: channel.labels,
@@ -57,6 +61,38 @@ fn compile_one(channel: written::Channel, report: &mut Report<'_>) -> Channel {
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
         fake,
     }
+}
+
+/// The plain keys, then those with more to say. What is out of use may miss its keys: that can be
+/// why it is.
+fn keys(channel: &written::Channel, report: &mut Report<'_>) -> Vec<ChannelKey> {
+    check_unique(
+        "key",
+        channel.key.iter().filter_map(|key| key.value.name.as_ref()),
+        report,
+    );
+    if channel.disabled {
+        return Vec::new();
+    }
+    let plain = channel.keys.iter();
+    let mut keys: Vec<_> = plain
+        .filter_map(|key| resolve(key, report).map(ChannelKey::plain))
+        .collect();
+    keys.extend(channel.key.iter().filter_map(|key| {
+        let key = &key.value;
+        Some(ChannelKey {
+            secret: resolve(&key.secret, report)?,
+            name: key.name.as_ref().map(|name| name.value.0.clone()),
+            terms: KeyTerms {
+                weight: key.weight,
+                level: key.level,
+                rpm: key.rpm,
+                tpm: key.tpm,
+                in_flight_max: key.in_flight_max,
+            },
+        })
+    }));
+    keys
 }
 
 fn is_fake(channel: &written::Channel) -> bool {

@@ -6,7 +6,7 @@ use http::Uri;
 
 use crate::config::schema::{settings, words};
 use crate::config::setting::At;
-use crate::config::types::{Globs, HeaderText, Name, SecretRef};
+use crate::config::types::{Globs, HeaderText, Name, SecretRef, StickyBy};
 
 words! {
     /// Which provider's API a channel speaks.
@@ -34,6 +34,20 @@ words! {
     }
 }
 
+words! {
+    /// Which of a channel's keys a call takes.
+    pub enum KeyStrategy {
+        /// Each in turn.
+        RoundRobin = "round_robin",
+        /// The one with the fewest calls under way, relative to its limits.
+        LeastLoaded = "least_loaded",
+        /// Each as often as its weight says.
+        Weighted = "weighted",
+        /// The same one for the same caller, see `sticky_by`.
+        Sticky = "sticky",
+    }
+}
+
 settings! {
     /// A way to a provider: an address, a pool of keys and the models that it serves.
     pub(in crate::config) struct Channel {
@@ -44,8 +58,18 @@ settings! {
         /// Where the provider is. Default: `https://api.openai.com/v1`, `https://api.anthropic.com` or
         /// `https://generativelanguage.googleapis.com`, by dialect.
         base_url: Option<At<Uri>>;
-        /// The provider's keys. Calls take turns with them.
+        /// The provider's keys, where nothing more is to be said of them. Calls take turns with them.
         keys: Vec<At<SecretRef>>;
+        /// A key of the provider with limits, a weight or a level of its own.
+        key: Vec<At<ChannelKey>>;
+        /// Which of the keys a call takes: `round_robin` takes turns, `least_loaded` takes the one with
+        /// the fewest calls under way relative to its limits, `weighted` follows the weights of the
+        /// keys, `sticky` keeps to one key as long as it can be used (see `sticky_by`).
+        key_strategy: KeyStrategy = KeyStrategy::RoundRobin;
+        /// What `sticky` goes by: `key` (the virtual key), `tenant`, `label:NAME` (a label of the virtual
+        /// key or its tenant), `prompt_cache_key` (of the request's body) or `header:NAME` (of the
+        /// request). Where a call has no such thing, its virtual key counts.
+        sticky_by: StickyBy = StickyBy::Key;
         /// Models that the channel serves, as callers name them.
         models: Globs = Globs::everything();
         /// The provider's names for models that callers name otherwise: `{ "fast" = "gpt-4o-mini" }`.
@@ -70,6 +94,29 @@ settings! {
         /// How a channel of the `fake` dialect answers. A request can override each setting with a
         /// header: `x-fake-status`, `x-fake-delay-ms` and so on.
         fake: Option<At<Fake>>;
+    }
+}
+
+settings! {
+    /// A key of a provider.
+    pub(in crate::config) struct ChannelKey {
+        /// The key itself.
+        secret: At<SecretRef>;
+        /// For people.
+        name: Option<At<Name>>;
+        /// Share of the calls with the strategies `weighted` and `sticky`, and of the load with
+        /// `least_loaded` where the keys have no limits.
+        weight: u32 = 1, within 1..=1_000_000;
+        /// Keys of level 1 are tried first; those of the next level only when no key of the level can
+        /// be used or has room.
+        level: u32 = 1, within 1..=1_000;
+        /// Most requests in a minute, as the provider allows. Default: no limit.
+        rpm: Option<u64>, within 1..=1_000_000_000;
+        /// Most tokens in a minute, input and output together, as the provider allows. A call counts
+        /// with an estimate until its usage is known. Default: no limit.
+        tpm: Option<u64>, within 1..=1_000_000_000_000;
+        /// Most calls under way at one time. Default: no limit.
+        in_flight_max: Option<u32>, within 1..=1_000_000;
     }
 }
 

@@ -119,5 +119,10 @@ settings! {
         first_ms: u64 = 1_000, within 1..=86_400_000;
         /// The longest rest.
         max_ms: u64 = 300_000, within 1..=86_400_000;
+        /// Time after which a provider key that was found dead is tried again, by asking the provider
+        /// for its list of models; each further try waits twice as long. 0: never.
+        key_retest_first_ms: u64 = 60_000, within 0..=86_400_000;
+        /// The longest time between two such tries.
+        key_retest_max_ms: u64 = 3_600_000, within 100..=604_800_000;
     }
 }

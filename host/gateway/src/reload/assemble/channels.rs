@@ -10,7 +10,7 @@ use weir_wire::dialect::Family;
 use weir_wire::fake;
 
 use super::{ChannelRegistry, Ingredients};
-use crate::config::{self, ChannelDialect};
+use crate::config::{self, ChannelDialect, KeyTerms};
 use crate::keys::{KeyPool, KeyState, ProviderKey, fingerprint, public_id};
 use crate::pipeline::channel::{Channel, Target, key_header};
 use crate::reload::written;
@@ -99,12 +99,11 @@ fn build(
         labels: channel.labels.clone(),
         provider: channel.dialect.as_str(),
         target,
-        keys: KeyPool::new(keys(
-            from,
-            &channel,
-            family.unwrap_or(Family::Openai),
-            warnings,
-        )),
+        keys: KeyPool::new(
+            keys(from, &channel, family.unwrap_or(Family::Openai), warnings),
+            channel.key_strategy,
+        ),
+        sticky_by: channel.sticky_by,
         priority: channel.priority,
         weight: channel.weight,
         headers,
@@ -165,31 +164,34 @@ fn keys(
     warnings: &mut Vec<String>,
 ) -> Vec<Arc<ProviderKey>> {
     let mut keys = Vec::new();
-    let mut add = |id: Option<&str>, secret: &Secret, dead: Option<(&str, u64)>| {
-        let fingerprint = fingerprint(secret);
-        let id: Arc<str> = id.map_or_else(|| public_id(&fingerprint).into(), Arc::from);
-        let Some(header) = key_header(family, secret) else {
-            let name = &channel.name;
-            warnings.push(format!(
-                "the key {id} of the channel {name} is not used: it is no header value"
-            ));
-            return;
+    let mut add =
+        |id: Option<&str>, secret: &Secret, terms: KeyTerms, dead: Option<(&str, u64)>| {
+            let fingerprint = fingerprint(secret);
+            let id: Arc<str> = id.map_or_else(|| public_id(&fingerprint).into(), Arc::from);
+            let Some(header) = key_header(family, secret) else {
+                let name = &channel.name;
+                warnings.push(format!(
+                    "the key {id} of the channel {name} is not used: it is no header value"
+                ));
+                return;
+            };
+            let state = from.keys.state(&channel.name, &fingerprint);
+            let is_this = |dead: &&DisabledKey| {
+                dead.channel == *channel.name && dead.fingerprint == fingerprint
+            };
+            let recorded = from.entities.disabled_keys.iter().find(is_this);
+            let recorded = recorded.map(|dead| (dead.reason.as_str(), dead.disabled_ms));
+            apply(&state, dead.or(recorded), from.now_ms);
+            keys.push(Arc::new(ProviderKey {
+                id,
+                fingerprint,
+                header,
+                terms,
+                state,
+            }));
         };
-        let state = from.keys.state(&channel.name, &fingerprint);
-        let is_this =
-            |dead: &&DisabledKey| dead.channel == *channel.name && dead.fingerprint == fingerprint;
-        let recorded = from.entities.disabled_keys.iter().find(is_this);
-        let recorded = recorded.map(|dead| (dead.reason.as_str(), dead.disabled_ms));
-        apply(&state, dead.or(recorded), from.now_ms);
-        keys.push(Arc::new(ProviderKey {
-            id,
-            fingerprint,
-            header,
-            state,
-        }));
-    };
-    for secret in &channel.keys {
-        add(None, secret, None);
+    for key in &channel.keys {
+        add(None, &key.secret, key.terms, None);
     }
     for key in from
         .entities
@@ -202,7 +204,12 @@ fn keys(
             .disabled_reason
             .as_deref()
             .map(|reason| (reason, since_ms));
-        add(Some(&key.id), &key.secret, dead);
+        add(
+            Some(&key.id),
+            &key.secret,
+            written::key_terms(&key.terms),
+            dead,
+        );
     }
     keys
 }

@@ -48,7 +48,7 @@ impl ChannelRegistry {
     }
 }
 
-/// Whether two channels differ in their keys at most.
+/// Whether two channels differ at most in their keys and in how these are taken.
 fn same(a: &Channel, b: &Channel) -> bool {
     // Spelt out, so that a new setting cannot be forgotten here.
     let Channel {
@@ -56,6 +56,8 @@ fn same(a: &Channel, b: &Channel) -> bool {
         dialect,
         base_url,
         keys: _,
+        key_strategy: _,
+        sticky_by: _,
         models,
         model_map,
         labels,

@@ -143,6 +143,7 @@ fn channels_of_the_file_win_and_dead_keys_stay_dead() {
             channel: "main".into(),
             label: String::new(),
             secret: Secret::new("sk-api"),
+            terms: Default::default(),
             disabled_reason: None,
             disabled_ms: None,
             created_ms: 0,
