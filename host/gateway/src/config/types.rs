@@ -3,6 +3,7 @@
 
 mod globs;
 mod policy;
+mod proxy;
 mod secret;
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +21,7 @@ use super::setting::{Kind, Setting, text, wrong_kind};
 pub use globs::Globs;
 pub(super) use policy::FreeTable;
 pub use policy::PolicySource;
+pub(super) use proxy::ProxyText;
 pub(super) use secret::{HeaderText, SecretRef};
 
 /// A name that fits a URL, a metric label and a file name.
