@@ -95,6 +95,7 @@ impl App {
         } = Core::start(&background, &data_dir, &store, &clock, config, sources)?;
         let tls = Tls::new(&TlsSettings {
             extra_ca_files: settings.ca_files.clone(),
+            ..TlsSettings::default()
         })?;
         let side = SideThreads::start(&shared, &engine, &tls, settings.pool, work)?;
         let admin = admin::router(AdminState {
@@ -221,6 +222,7 @@ impl Core {
         let (audit, finished) = AuditQueue::new();
         let (retests, asked) = Retests::new();
         let shared = Arc::new(Shared {
+            node: node()?,
             snapshot: control.published(),
             clock: Arc::clone(clock),
             limits,
@@ -273,9 +275,19 @@ impl Settings {
                 connections_per_origin_max: upstream.connections_max,
                 head_max_bytes: upstream.header_max_bytes,
                 http2_ping_ms: upstream.http2_ping_ms,
+                dns_cache_ms: upstream.dns_cache_ms,
+                connection_max_age_ms: upstream.connection_max_age_ms,
             },
         }
     }
+}
+
+/// The name of this gateway among others.
+fn node() -> Result<http::HeaderValue> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
+    Ok(http::HeaderValue::try_from(hex::encode(bytes))?)
 }
 
 fn open_store(config: &Config, data_dir: &DataDir, clock: &Arc<dyn Clock>) -> Result<Store> {

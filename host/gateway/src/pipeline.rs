@@ -10,6 +10,7 @@ mod attempt;
 pub mod audit;
 mod body;
 pub mod call;
+mod cascade;
 pub mod chain;
 pub mod channel;
 mod fault;

@@ -5,10 +5,12 @@
 
 mod admin;
 mod bounds;
+mod cascade;
 mod config;
 mod crash;
 mod dialects;
 mod disk;
+mod hangup;
 mod keys;
 mod limits;
 mod policies;
@@ -17,6 +19,7 @@ mod sdk;
 mod start;
 mod streams;
 mod swap;
+mod way;
 
 use std::io::Write;
 

@@ -66,6 +66,28 @@ pub(super) struct ChannelInput {
     /// What sticky goes by: key, tenant, label:NAME, prompt_cache_key or header:NAME.
     #[serde(skip_serializing_if = "Option::is_none")]
     sticky_by: Option<String>,
+    /// Times of this channel, for all calls or for calls of some kinds: the fields of a
+    /// `[[channel.timeout]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    timeout: Option<Value>,
+    /// The proxy on the way to the provider: http://host:port or socks5://host:port. One with a user
+    /// name and password is kept elsewhere and named here as env:NAME or file:PATH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
+    /// File (PEM) with the authorities that the provider must be certified by. A relative path begins
+    /// in the folder in which weir was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<String>,
+    /// File (PEM) with the certificate that is shown to the provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_cert_file: Option<String>,
+    /// File (PEM) with its private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_key_file: Option<String>,
+    /// The provider is another Weir, which is told where the call has been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cascade: Option<bool>,
     /// How a channel of the `fake` dialect answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -112,7 +134,7 @@ struct HealthView {
 }
 
 /// The settings that the store keeps in a field of their own.
-const FURTHER: [&str; 8] = [
+const FURTHER: [&str; 14] = [
     "labels",
     "key_strategy",
     "sticky_by",
@@ -120,6 +142,12 @@ const FURTHER: [&str; 8] = [
     "stream_usage",
     "http2",
     "first_byte_timeout_ms",
+    "timeout",
+    "proxy",
+    "ca_file",
+    "client_cert_file",
+    "client_key_file",
+    "cascade",
     "fake",
 ];
 
@@ -158,7 +186,10 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
         key_strategy: Some(channel.key_strategy.as_str().to_owned()),
         sticky_by: Some(channel.sticky_by.text()),
-        fake: None,
+        proxy: channel.proxy.as_ref().map(ToString::to_string),
+        cascade: Some(channel.cascade),
+        // Files are the file's business, and so are times; `GET /admin/v1/config` shows both.
+        ..ChannelInput::default()
     }
 }
 
@@ -174,6 +205,7 @@ fn checked(
         .channels
         .first()
         .ok_or_else(|| ApiError::field("name", "is missing"))?;
+    refuse_password(&input, channel)?;
     let mut settings = serde_json::to_value(&input).unwrap_or_default();
     if let Value::Object(fields) = &mut settings {
         fields.retain(|name, _| FURTHER.contains(&name.as_str()));
@@ -195,6 +227,19 @@ fn checked(
         created_ms,
         updated_ms: now_ms,
     })
+}
+
+/// What the API takes it also shows, and the store keeps it as it is: no place for a password.
+fn refuse_password(input: &ChannelInput, channel: &config::Channel) -> Result<(), ApiError> {
+    let written = input.proxy.as_deref().unwrap_or_default();
+    let elsewhere = written.starts_with("env:") || written.starts_with("file:");
+    match &channel.proxy {
+        Some(proxy) if proxy.has_login() && !elsewhere => Err(ApiError::field(
+            "proxy",
+            "holds a password; keep the URL in a variable or a file and write \"env:NAME\" or \"file:PATH\"",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The channel that the settings file declares under this name.

@@ -24,7 +24,7 @@ pub(super) fn compile(root: written::Root, sources: &Sources, report: &mut Repor
     check_addresses(&root, report);
     check_cooldown(&root.cooldown, report);
     let secrets = secrets(&root.secrets, report);
-    let channels = channels::compile(root.channel, report);
+    let channels = channels::compile(root.channel, &root.upstream.ca_files, report);
     let tenants = tenants::compile(root.tenant, report);
     let policies = if root.policy.is_empty() && root.default_chain {
         policies::default_chain(&root.runtime)

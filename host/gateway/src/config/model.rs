@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
-use weir_base::Secret;
+use weir_base::{Operation, Secret};
+use weir_upstream::{Proxy, Tls};
 
 use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
@@ -96,6 +97,14 @@ pub struct Channel {
     pub http2: Http2,
     /// Milliseconds until a reply begins; `None` for `upstream.first_byte_timeout_ms`.
     pub first_byte_timeout_ms: Option<u64>,
+    /// Times for all calls or for some kinds; a later one counts before an earlier one.
+    pub timeouts: Vec<ChannelTimeout>,
+    /// The proxy on the way to the provider.
+    pub proxy: Option<Proxy>,
+    /// Certificates of its own; `None` for those of all channels.
+    pub tls: Option<Tls>,
+    /// Whether the provider is another Weir.
+    pub cascade: bool,
     /// How it answers; `Some` for the `fake` dialect only.
     pub fake: Option<Fake>,
 }
@@ -147,6 +156,23 @@ impl Default for KeyTerms {
             in_flight_max: None,
         }
     }
+}
+
+/// Times of a channel, in milliseconds, where they are not those of all channels.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChannelTimeout {
+    /// The kinds of calls for which this holds; empty for all.
+    pub operations: Vec<Operation>,
+    /// Name lookup, TCP and the proxy's tunnel.
+    pub connect_ms: Option<u64>,
+    /// The TLS handshake.
+    pub tls_ms: Option<u64>,
+    /// Until a reply begins.
+    pub first_byte_ms: Option<u64>,
+    /// The longest pause within a reply.
+    pub idle_stream_ms: Option<u64>,
+    /// The whole attempt.
+    pub total_ms: Option<u64>,
 }
 
 /// An organisation or team that calls Weir.

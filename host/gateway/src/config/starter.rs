@@ -93,6 +93,10 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         stream_usage: true,
         http2: Http2::Auto,
         first_byte_timeout_ms: None,
+        timeouts: Vec::new(),
+        proxy: None,
+        tls: None,
+        cascade: false,
         fake: None,
     }
 }

@@ -3,6 +3,7 @@
 
 mod globs;
 mod policy;
+mod proxy;
 mod secret;
 mod sticky;
 
@@ -21,6 +22,7 @@ use super::setting::{Kind, Setting, text, wrong_kind};
 pub use globs::Globs;
 pub(super) use policy::FreeTable;
 pub use policy::PolicySource;
+pub(super) use proxy::ProxyText;
 pub(super) use secret::{HeaderText, SecretRef};
 pub use sticky::StickyBy;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use weir_base::Secret;
+use weir_base::{Operation, Secret};
 use weir_upstream::{Origin, Timeouts};
 use weir_wire::dialect::Family;
 use weir_wire::fake;
@@ -28,6 +28,23 @@ pub enum Target {
     },
     /// The built-in provider, which answers in every dialect.
     Fake(Box<fake::Options>),
+}
+
+/// The times of a channel, by kind of call.
+#[derive(Debug)]
+pub struct ChannelTimeouts {
+    /// Those of all kinds that are not below.
+    pub usual: Timeouts,
+    /// Those of kinds that have their own; few or none.
+    pub special: Vec<(Operation, Timeouts)>,
+}
+
+impl ChannelTimeouts {
+    /// The times for calls of this kind.
+    pub fn of(&self, operation: Operation) -> &Timeouts {
+        let special = self.special.iter().find(|(kind, _)| *kind == operation);
+        special.map_or(&self.usual, |(_, timeouts)| timeouts)
+    }
 }
 
 /// One way to a provider: dialect, address, models, and a pool of provider keys.
@@ -60,7 +77,9 @@ pub struct Channel {
     /// Whether to ask for the usage of streams whose caller did not ask for it.
     pub stream_usage: bool,
     /// Bounds of one attempt.
-    pub timeouts: Timeouts,
+    pub timeouts: ChannelTimeouts,
+    /// Whether the provider is another Weir, which is told where the call has been.
+    pub cascade: bool,
     /// What has been measured; outlives this snapshot.
     pub health: Arc<Health>,
     /// Where its metrics go.

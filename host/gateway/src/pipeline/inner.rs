@@ -208,6 +208,7 @@ fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) ->
         needs_model: true,
         method: Method::POST,
         uri: question.uri.clone(),
+        hops: 0,
         internal: true,
         request: Mutex::new(request),
     };

@@ -13,6 +13,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use tokio::sync::{mpsc, oneshot};
+use weir_base::Operation;
 use weir_store::{DisabledKey, StoreError};
 use weir_upstream::RequestBody;
 use weir_wire::dialect::Family;
@@ -183,7 +184,7 @@ async fn ask(worker: &Worker, channel: &Channel, key: &ProviderKey) -> Finding {
     let Ok(target) = PathAndQuery::try_from(path) else {
         return Finding::Unknown("the channel's address has no list of models".to_owned());
     };
-    let mut timeouts = channel.timeouts;
+    let mut timeouts = *channel.timeouts.of(Operation::Models);
     timeouts.first_byte_ms = timeouts.first_byte_ms.min(ANSWER_MS);
     timeouts.idle_stream_ms = timeouts.idle_stream_ms.min(ANSWER_MS);
     let request = request(*family, channel, key, target);

@@ -1,6 +1,9 @@
-//! `[[channel]]`.
+//! `[[channel]]`. What is read from files here (certificates) is read again by every reload.
+
+mod way;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue, Uri};
 
@@ -13,6 +16,7 @@ use crate::config::written::{self, ChannelDialect};
 
 pub(super) fn compile(
     channels: Vec<At<written::Channel>>,
+    extra_ca_files: &[PathBuf],
     report: &mut Report<'_>,
 ) -> Vec<Channel> {
     check_unique(
@@ -22,12 +26,20 @@ pub(super) fn compile(
     );
     channels
         .into_iter()
-        .map(|channel| compile_one(channel.value, report))
+        .map(|channel| compile_one(channel.value, extra_ca_files, report))
         .collect()
 }
 
-fn compile_one(channel: written::Channel, report: &mut Report<'_>) -> Channel {
+fn compile_one(
+    channel: written::Channel,
+    extra_ca_files: &[PathBuf],
+    report: &mut Report<'_>,
+) -> Channel {
     check_fake(&channel, report);
+    way::check(&channel, report);
+    // The same goes for a channel's files as for its keys, below.
+    let proxy = way::proxy(&channel, report);
+    let tls = way::tls(&channel, extra_ca_files, report);
     let name = channel.name.value.0.clone();
     if channel.keys.is_empty()
         && channel.key.is_empty()
@@ -59,6 +71,10 @@ fn compile_one(channel: written::Channel, report: &mut Report<'_>) -> Channel {
         stream_usage: channel.stream_usage,
         http2: channel.http2,
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
+        timeouts: channel.timeout.iter().map(way::timeout).collect(),
+        proxy,
+        tls,
+        cascade: channel.cascade,
         fake,
     }
 }

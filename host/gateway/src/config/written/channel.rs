@@ -1,12 +1,13 @@
 //! `[[channel]]`: a way to a provider.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use http::Uri;
 
 use crate::config::schema::{settings, words};
 use crate::config::setting::At;
-use crate::config::types::{Globs, HeaderText, Name, SecretRef, StickyBy};
+use crate::config::types::{Globs, HeaderText, Name, ProxyText, SecretRef, StickyBy};
 
 words! {
     /// Which provider's API a channel speaks.
@@ -91,9 +92,85 @@ settings! {
         http2: Http2 = Http2::Auto;
         /// Longest time until a reply begins. Default: `upstream.first_byte_timeout_ms`.
         first_byte_timeout_ms: Option<u64>, within 1..=86_400_000;
+        /// Times of this channel, for all calls or for calls of some kinds.
+        timeout: Vec<ChannelTimeout>;
+        /// The proxy on the way to the provider: `http://[user:password@]host:port` (CONNECT, for
+        /// plain providers too) or `socks5://[user:password@]host:port` (`socks5h://` is the same).
+        /// The proxy resolves the provider's name. Special characters of a password are written as
+        /// `%40`. With `env:NAME` or `file:PATH` the URL is taken from there, which is the only way
+        /// that the API takes one with a password.
+        proxy: Option<At<ProxyText>>;
+        /// Certificates (PEM) of the authorities that the provider must be certified by, in place of
+        /// the public ones and of `upstream.ca_files`. Read again by every reload.
+        ca_file: Option<At<PathBuf>>;
+        /// Certificate (PEM, with the chain behind it) that is shown to the provider (mTLS).
+        client_cert_file: Option<At<PathBuf>>;
+        /// Private key (PEM) of the certificate in `client_cert_file`.
+        client_key_file: Option<At<PathBuf>>;
+        /// The provider is another Weir. It is told the id of the call (`x-request-id`), how many
+        /// gateways the call has passed (`x-weir-hops`) and which (`x-weir-via`), so that a loop is
+        /// refused with status 508. Providers are told none of this.
+        cascade: bool = false;
         /// How a channel of the `fake` dialect answers. A request can override each setting with a
         /// header: `x-fake-status`, `x-fake-delay-ms` and so on.
         fake: Option<At<Fake>>;
+    }
+}
+
+words! {
+    /// A kind of call.
+    pub enum CallKind {
+        /// A conversation.
+        Chat = "chat",
+        /// A text to be gone on with.
+        Completion = "completion",
+        /// Vectors.
+        Embedding = "embedding",
+        /// Pictures.
+        Image = "image",
+        /// Speech from text.
+        Speech = "speech",
+        /// Text from speech.
+        Transcription = "transcription",
+        /// A judgement on a text.
+        Moderation = "moderation",
+        /// An order of texts.
+        Rerank = "rerank",
+        /// Films.
+        Video = "video",
+        /// A conversation over a connection that stays open.
+        Realtime = "realtime",
+        /// Files.
+        File = "file",
+        /// Many calls at once.
+        Batch = "batch",
+        /// Lists of models.
+        Models = "models",
+        /// The length of a prompt.
+        CountTokens = "count-tokens",
+        /// A call of a tool.
+        ToolCall = "tool-call",
+        /// Everything else.
+        Other = "other",
+    }
+}
+
+settings! {
+    /// Times of a channel. What is not written here is as an earlier entry for the same calls has it,
+    /// or as `[upstream]` does.
+    pub(in crate::config) struct ChannelTimeout {
+        /// Kinds of calls for which this holds. Empty: all.
+        operations: Vec<CallKind>;
+        /// As `upstream.connect_timeout_ms`. A connection is made in the time of the call that needs it.
+        connect_ms: Option<u64>, within 1..=600_000;
+        /// As `upstream.tls_timeout_ms`.
+        tls_ms: Option<u64>, within 1..=600_000;
+        /// As `upstream.first_byte_timeout_ms`.
+        first_byte_ms: Option<u64>, within 1..=86_400_000;
+        /// As `upstream.idle_stream_timeout_ms`.
+        idle_stream_ms: Option<u64>, within 1..=86_400_000;
+        /// As `upstream.attempt_timeout_ms`.
+        total_ms: Option<u64>, within 1..=86_400_000;
     }
 }
 

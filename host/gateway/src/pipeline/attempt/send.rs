@@ -17,6 +17,7 @@ use weir_wire::fake;
 
 use super::{Reply, Source};
 use crate::keys::ProviderKey;
+use crate::pipeline::cascade;
 use crate::pipeline::channel::{Channel, Target};
 use crate::pipeline::open::Open;
 use crate::pipeline::route::Planned;
@@ -107,12 +108,14 @@ pub async fn send(
                 let asked = call.request();
                 let body = target::body(call, &asked, channel, model)?;
                 let target = target::path_and_query(call, *family, base_path, model, &asked.model)?;
-                (
-                    target::request(call, &asked, target, channel, key, body.bytes),
-                    body.asked_usage,
-                )
+                let mut request = target::request(call, &asked, target, channel, key, body.bytes);
+                if channel.cascade {
+                    let node = &worker.shared.node;
+                    cascade::mark(request.headers_mut(), call, &asked.headers, node);
+                }
+                (request, body.asked_usage)
             };
-            let mut timeouts = channel.timeouts;
+            let mut timeouts = *channel.timeouts.of(call.operation);
             if let Some(first_byte_ms) = planned.first_byte_timeout_ms {
                 timeouts.first_byte_ms = timeouts.first_byte_ms.min(u64::from(first_byte_ms));
             }

@@ -1,11 +1,13 @@
 //! Channels of the file and the API, with their keys and what is remembered of them.
 
+mod times;
+
 use std::sync::Arc;
 
 use http::HeaderMap;
 use weir_base::Secret;
 use weir_store::DisabledKey;
-use weir_upstream::{Http2, Origin, Timeouts};
+use weir_upstream::{Http2, Origin};
 use weir_wire::dialect::Family;
 use weir_wire::fake;
 
@@ -49,7 +51,7 @@ pub(super) fn all(
 fn of_api(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Vec<config::Channel> {
     let mut channels = Vec::new();
     for channel in &from.entities.channels {
-        match written::channel(channel) {
+        match written::channel(channel, from.config, from.environment) {
             Ok(channel) => channels.push(channel),
             Err(errors) => {
                 warnings.push(format!(
@@ -73,7 +75,10 @@ fn build(
     let target = match (family, &channel.base_url) {
         (Some(family), Some(url)) => match Origin::parse(&url.to_string()) {
             Ok((origin, base_path)) => {
-                let origin = origin.with_http2(http2(channel.http2));
+                let origin = origin
+                    .with_http2(http2(channel.http2))
+                    .through(channel.proxy.clone())
+                    .secured(channel.tls.clone());
                 Target::Http {
                     family,
                     origin,
@@ -93,7 +98,7 @@ fn build(
     for (name, value) in channel.headers.iter().cloned() {
         headers.append(name, value);
     }
-    let upstream = &from.config.upstream;
+    let timeouts = times::of(&from.config.upstream, &channel);
     Some(Channel {
         number,
         labels: channel.labels.clone(),
@@ -108,13 +113,8 @@ fn build(
         weight: channel.weight,
         headers,
         stream_usage: channel.stream_usage,
-        timeouts: Timeouts {
-            connect_ms: upstream.connect_timeout_ms,
-            first_byte_ms: channel
-                .first_byte_timeout_ms
-                .unwrap_or(upstream.first_byte_timeout_ms),
-            idle_stream_ms: upstream.idle_stream_timeout_ms,
-        },
+        timeouts,
+        cascade: channel.cascade,
         health: registry.health(&channel.name),
         metrics: from.metrics.channel(&channel.name),
         models: channel.models,

@@ -69,6 +69,10 @@ fn same(a: &Channel, b: &Channel) -> bool {
         http2,
         first_byte_timeout_ms,
         fake,
+        timeouts,
+        proxy,
+        tls,
+        cascade,
     } = a;
     *name == b.name
         && *dialect == b.dialect
@@ -84,6 +88,10 @@ fn same(a: &Channel, b: &Channel) -> bool {
         && *http2 == b.http2
         && *first_byte_timeout_ms == b.first_byte_timeout_ms
         && *fake == b.fake
+        && *timeouts == b.timeouts
+        && *proxy == b.proxy
+        && *tls == b.tls
+        && *cascade == b.cascade
 }
 
 #[cfg(test)]
