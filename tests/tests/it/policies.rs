@@ -255,7 +255,8 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
     let mut settings = FAKE.to_owned();
     for (name, step, limits) in [
         ("trap", "trap", ""),
-        ("loop", "loop", "deadline_ms = 100"),
+        // Its deadline counts its own time only; on a busy machine the others' may be much longer.
+        ("loop", "loop", "deadline_ms = 100\nwait_max_ms = 10000"),
         ("grow", "grow", "memory_max_bytes = 16777216"),
     ] {
         for on_failure in ["deny", "allow"] {
@@ -268,6 +269,8 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
     let gateway = Gateway::start(&settings);
     let is_over = AtomicBool::new(false);
     parallel(4, |number| {
+        // Also where this fails, so that the others end and the failure is heard of.
+        let _over = Over((number == 0).then_some(&is_over));
         if number > 0 {
             let client = gateway.acme();
             while !is_over.load(Ordering::Relaxed) {
@@ -292,7 +295,7 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
                     denied.text()
                 );
                 assert!(denied.text().contains(code), "{name}: {}", denied.text());
-                assert!(took < Duration::from_secs(2), "{name} took {took:?}");
+                assert!(took < Duration::from_secs(5), "{name} took {took:?}");
                 let allowed = gateway.acme().chat(&format!("{name}-allow")).expect(200);
                 let call = gateway.call(&allowed.id());
                 let verdicts: Vec<&str> = call["decisions"]
@@ -307,8 +310,18 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
                 );
             }
         }
-        is_over.store(true, Ordering::Relaxed);
     });
+}
+
+/// Says that a test is over when it is dropped.
+struct Over<'a>(Option<&'a AtomicBool>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        if let Some(is_over) = self.0 {
+            is_over.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 #[test]
