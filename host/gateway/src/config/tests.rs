@@ -190,9 +190,9 @@ client_key_file = "/does/not/exist.key"
 "#;
     assert_snapshot!(mistakes(text), @r##"
     weir.toml:5:9: channel[0].proxy: a proxy's port must be written
-    weir.toml:6:11: channel[0].ca_file: cannot be used: /does/not/exist.pem: No such file or directory (os error 2)
-    weir.toml:7:27: channel[0].timeout[0].operations[0]: must be "chat" or "completion" or "embedding" or "image" or "speech" or "transcription" or "moderation" or "rerank" or "video" or "realtime" or "file" or "batch" or "models" or "count-tokens" or "tool-call" or "other", not "pictures"
-    weir.toml:7:56: channel[0].timeout[0].first_byte_ms: must be from 1 to 86400000, not 0
+    weir.toml:6:11: channel[0].ca_file: cannot be used: /does/not/exist.pem: I/O error: No such file or directory (os error 2)
+    weir.toml:7:28: channel[0].timeout[0].operations[0]: must be "chat" or "completion" or "embedding" or "image" or "speech" or "transcription" or "moderation" or "rerank" or "video" or "realtime" or "file" or "batch" or "models" or "count-tokens" or "tool-call" or "other", not "pictures"
+    weir.toml:7:57: channel[0].timeout[0].first_byte_ms: must be from 1 to 86400000, not 0
     weir.toml:12:9: channel[1].proxy: a proxy is http://host:port, socks5://host:port or socks5h://host:port
     weir.toml:13:20: channel[1].client_cert_file: has no meaning with a base_url of http://
     weir.toml:13:20: channel[1].client_cert_file: needs client_key_file beside it
@@ -200,7 +200,7 @@ client_key_file = "/does/not/exist.key"
     weir.toml:18:19: channel[2].client_key_file: has no meaning with the dialect "fake", which sends nothing anywhere
     weir.toml:18:19: channel[2].client_key_file: needs client_cert_file beside it
     weir.toml:22:9: channel[3].proxy: the environment variable PROXY is not set
-    weir.toml:23:20: channel[3].client_cert_file: cannot be used: /does/not/exist.pem: No such file or directory (os error 2)
+    weir.toml:23:20: channel[3].client_cert_file: cannot be used: /does/not/exist.pem: I/O error: No such file or directory (os error 2)
     "##);
 }
 
