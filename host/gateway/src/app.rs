@@ -324,6 +324,7 @@ fn engine_settings(config: &Config, data_dir: &DataDir) -> Result<EngineSettings
     Ok(EngineSettings {
         instances_max: u32::try_from(runtime.instances_max).unwrap_or(u32::MAX),
         memory_max_bytes: runtime.memory_max_bytes,
+        remember_max_ms: u32::try_from(runtime.remember_max_ms).unwrap_or(u32::MAX),
         component_max_bytes: runtime.policy_size_max_bytes,
         body_max_bytes: config.limits.body_max_bytes,
         ..EngineSettings::new(data_dir.compiled(), cache_key, compile)

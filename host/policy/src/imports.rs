@@ -136,7 +136,7 @@ impl wit::call::Host for State {
     }
     fn remember(&mut self, for_ms: u32) -> wasmtime::Result<()> {
         self.charge()?;
-        self.spent.remember_ms = for_ms.min(bounds::REMEMBER_MAX_MS);
+        self.spent.remember_ms = for_ms;
         Ok(())
     }
     fn client_ip(&mut self) -> wasmtime::Result<String> {

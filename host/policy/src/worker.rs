@@ -124,6 +124,10 @@ impl Worker {
         let Some(caller) = scope.caller.as_ref().filter(|_| for_ms > 0) else {
             return;
         };
+        let for_ms = for_ms.min(core.engine.settings.remember_max_ms);
+        if for_ms == 0 {
+            return;
+        }
         core.remembers.store(true, Ordering::Relaxed);
         let until = Instant::now() + Duration::from_millis(u64::from(for_ms));
         let pool = self.pool(core);

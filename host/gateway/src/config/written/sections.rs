@@ -117,6 +117,10 @@ settings! {
         compile_timeout_ms: u64 = 60_000, within 100..=3_600_000;
         /// Memory for compiling one policy.
         compile_memory_max_bytes: usize = 2_147_483_648, within 67_108_864..=1_099_511_627_776;
+        /// Longest time for which an answer of `access` or `limit` is used again without asking the
+        /// policy, where the policy says that it holds (`call.remember`). 0: policies are asked every
+        /// time.
+        remember_max_ms: u64 = 60_000, within 0..=3_600_000;
         /// Largest file of a policy.
         policy_size_max_bytes: usize = 33_554_432, within 1_024..=1_073_741_824;
         /// Failures of a new version within `rollback_window_ms` that bring back the version before.
