@@ -34,7 +34,7 @@ pub use sources::{Environment, Overrides, SettingsFile, Sources, UnreadableFile}
 pub use starter::starter_channels;
 pub use types::{Globs, LogLevel, PolicySource, StickyBy};
 pub use written::{
-    ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, KeyStrategy, Ledger, Limits,
+    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, KeyStrategy, Ledger, Limits,
     Log, LogFormat, Mode, Runtime, Upstream,
 };
 

@@ -4,6 +4,7 @@
 //! behind it. Read first: `keys.rs` for the form of a test.
 
 mod admin;
+mod breaker;
 mod bounds;
 mod cascade;
 mod config;

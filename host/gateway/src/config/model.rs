@@ -12,7 +12,7 @@ use weir_upstream::{Proxy, Tls};
 
 use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
-    ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, KeyStrategy, Ledger, Limits,
+    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, KeyStrategy, Ledger, Limits,
     Log, Mode, Runtime, Upstream,
 };
 
@@ -105,6 +105,8 @@ pub struct Channel {
     pub tls: Option<Tls>,
     /// Whether the provider is another Weir.
     pub cascade: bool,
+    /// When it is left alone for a while.
+    pub breaker: Breaker,
     /// How it answers; `Some` for the `fake` dialect only.
     pub fake: Option<Fake>,
 }

@@ -13,6 +13,7 @@ use super::lease::Lease;
 use super::meter::Meter;
 use super::retest::{Retest, RetestPauses};
 use super::window::Used;
+use crate::measure::Figures;
 
 /// How long a key rests after a provider turned it away without saying for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub struct KeyState {
     disabled: Mutex<Option<Arc<Disabled>>>,
     /// The pause after refusals that did not kill the key.
     pub rest: Rest,
+    /// What was measured of its calls.
+    pub figures: Figures,
     pub(super) meter: Meter,
     pub(super) learnt: Learnt,
     retest: Retest,

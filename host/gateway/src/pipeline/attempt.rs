@@ -125,7 +125,7 @@ async fn once(
     let channel = &planned.channel;
     let model: Arc<str> = Arc::from(channel.upstream_model(&open.facts.model));
     let key = lease.as_deref();
-    open.serving = Some(Serving::new(channel));
+    open.serving = Some(Serving::new(worker, planned));
     open.outcome.channel = Some(Arc::clone(channel));
     open.outcome.upstream_model = Some(Arc::clone(&model));
     open.outcome.provider_key = key.map(|key| Arc::clone(&key.id));
@@ -139,7 +139,6 @@ async fn once(
         ms: u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX),
     };
     let now_ms = worker.now_ms();
-    let cooldown = cooldown(open);
     match sent {
         Ok(got) => {
             row.status = Some(got.status);
@@ -148,33 +147,21 @@ async fn once(
             key::heard(open, lease.as_mut(), &model, &got, &mut verdict, now_ms);
             consequences(worker, open, channel, lease.as_deref(), &verdict, now_ms);
             if verdict.is_answer() {
-                channel
-                    .health
-                    .answered(now_ms, elapsed.as_secs_f32() * 1_000.0);
-                mark(
-                    open,
-                    if got.status < 400 {
-                        AttemptOutcome::Success
-                    } else {
-                        AttemptOutcome::Rejected
-                    },
-                );
+                let outcome = if got.status < 400 {
+                    AttemptOutcome::Success
+                } else {
+                    AttemptOutcome::Rejected
+                };
+                open.landed(outcome, lease.as_deref(), now_ms);
                 open.attempts.push(row);
                 if let Some(serving) = &mut open.serving {
                     serving.lease = lease;
                 }
                 return Ok(Tried::Answered(got.into_reply()));
             }
-            if verdict == Verdict::NextChannel {
-                channel.health.failed(now_ms, cooldown);
-            } else {
-                channel
-                    .health
-                    .answered(now_ms, elapsed.as_secs_f32() * 1_000.0);
-            }
             row.failure = Some(Cow::Owned(verdict.as_str().to_owned()));
             open.attempts.push(row);
-            mark(open, verdict.outcome());
+            open.landed(verdict.outcome(), lease.as_deref(), now_ms);
             Ok(Tried::Failed(
                 LastFailure::Answered(got.into_reply()),
                 verdict,
@@ -183,8 +170,7 @@ async fn once(
         Err(failed) => {
             row.failure = Some(Cow::Borrowed(failed.code()));
             open.attempts.push(row);
-            channel.health.failed(now_ms, cooldown);
-            mark(open, failed.outcome());
+            open.landed(failed.outcome(), lease.as_deref(), now_ms);
             Ok(Tried::Failed(
                 LastFailure::Unanswered(unanswered(&failed, channel)),
                 Verdict::NextChannel,
@@ -240,12 +226,6 @@ fn remember(worker: &Worker, channel: &Channel, key: &ProviderKey, reason: &str,
             tracing::warn!(channel = row.channel, %error, "a dead key could not be written down; it will be tried again after a restart");
         }
     });
-}
-
-fn mark(open: &mut Open, outcome: AttemptOutcome) {
-    if let Some(serving) = &mut open.serving {
-        serving.outcome = outcome;
-    }
 }
 
 /// The first byte is here, or nothing is: how long it took since the attempt began.

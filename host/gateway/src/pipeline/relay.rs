@@ -231,10 +231,8 @@ impl Reading {
         };
         self.tap.finish(&mut open, ended == Ended::Complete);
         open.outcome.ended = ended;
-        if let Some(serving) = &mut open.serving
-            && ended == Ended::UpstreamBroke
-        {
-            serving.outcome = AttemptOutcome::Broken;
+        if ended == Ended::UpstreamBroke {
+            open.broke();
         }
         open.passed(Phase::Relay);
     }
