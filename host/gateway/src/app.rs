@@ -26,6 +26,8 @@ use crate::config::{self, Config, Loaded, LogFormat, Overrides, Sources};
 use crate::identify::Bans;
 use crate::pipeline::Shared;
 use crate::pipeline::audit::{AuditQueue, Finished};
+use crate::pipeline::budget::Budget;
+use crate::pipeline::pins::Pins;
 use crate::reload::{Control, ControlParts};
 use crate::server::{Server, ServerParts};
 use crate::services::{HostServices, InnerCall, ServiceParts};
@@ -210,7 +212,7 @@ impl Core {
             services,
             store: store.clone(),
             limits: Arc::clone(&limits),
-            key_values,
+            key_values: Arc::clone(&key_values),
             bans: Arc::clone(&bans),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(clock),
@@ -226,6 +228,8 @@ impl Core {
             store: store.clone(),
             metrics,
             bans,
+            retries: Budget::default(),
+            pins: Pins::new(key_values),
             audit,
             background: background.handle().clone(),
         });

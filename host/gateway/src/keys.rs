@@ -5,7 +5,9 @@
 //! Read first: [`KeyState`], the few atomics that outlive every reload.
 
 mod pool;
+mod standing;
 mod state;
 
 pub use pool::{KeyPool, ProviderKey};
+pub use standing::Standing;
 pub use state::{Cooldown, Disabled, KeyRegistry, KeyState, Rest, fingerprint, public_id};

@@ -57,6 +57,15 @@ fn in_path(path: &str, each: &mut impl FnMut(&str) -> bool) -> bool {
     })
 }
 
+/// Whether replies of this dialect can say that something was made.
+pub fn makes(dialect: Dialect) -> bool {
+    use Dialect::{AnthropicMessages, AnthropicOther, GeminiOther, OpenaiOther, OpenaiResponses};
+    matches!(
+        dialect,
+        OpenaiResponses | OpenaiOther | AnthropicMessages | AnthropicOther | GeminiOther
+    )
+}
+
 /// The id that a reply gives what it made, where this is a reply that makes something. `body` is
 /// the reply or its beginning, which may be a stream's.
 pub fn made(dialect: Dialect, body: &[u8]) -> Option<&str> {

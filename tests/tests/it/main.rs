@@ -9,6 +9,7 @@ mod config;
 mod crash;
 mod dialects;
 mod disk;
+mod faults;
 mod keys;
 mod limits;
 mod policies;

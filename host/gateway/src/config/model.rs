@@ -11,8 +11,8 @@ use weir_base::Secret;
 
 use super::types::{Globs, PolicySource};
 use super::written::{
-    ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, Ledger, Limits, Log, Mode,
-    Runtime, Upstream,
+    ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2, Isolation, Ledger, Limits, Log,
+    Mode, Pins, Retry, Runtime, Upstream,
 };
 
 /// The settings that the program runs with.
@@ -48,6 +48,12 @@ pub struct Config {
     pub runtime: Runtime,
     /// Rests after failures.
     pub cooldown: Cooldown,
+    /// What is tried again.
+    pub retry: Retry,
+    /// How long it is remembered who made what a provider keeps.
+    pub pins: Pins,
+    /// Other models for calls that a model does not serve. The first that matches counts.
+    pub fallbacks: Vec<Fallback>,
     /// The channels of the file, disabled ones included. Names are unique.
     pub channels: Vec<Channel>,
     /// The tenants of the file, disabled ones included. Names are unique.

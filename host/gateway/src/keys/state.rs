@@ -8,6 +8,8 @@ use arc_swap::ArcSwapOption;
 use sha2::{Digest, Sha256};
 use weir_base::Secret;
 
+use super::standing::Standing;
+
 /// How long a key rests after a provider turned it away without saying for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cooldown {
@@ -75,6 +77,8 @@ pub struct KeyState {
     disabled: ArcSwapOption<Disabled>,
     /// The pause after refusals that did not kill the key.
     pub rest: Rest,
+    /// How the last tries with it went.
+    pub standing: Standing,
 }
 
 impl KeyState {
