@@ -3,7 +3,7 @@
 //! A key (or a channel without keys) that failed is avoided for a while, never left out: where
 //! nothing else is left it is tried all the same. When the while is over, one call finds out.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::Cooldown;
 
@@ -18,16 +18,12 @@ pub struct Standing {
     avoided_until_ms: AtomicU64,
     failed_at_ms: AtomicU64,
     failures_in_a_row: AtomicU32,
-    answered: AtomicBool,
 }
 
 impl Standing {
     /// It answered.
     pub fn went_well(&self) {
         // Read first: while all is well the line is only shared, not fought over.
-        if !self.answered.load(Ordering::Relaxed) {
-            self.answered.store(true, Ordering::Relaxed);
-        }
         if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
             self.avoided_until_ms.store(0, Ordering::Relaxed);
@@ -66,15 +62,18 @@ impl Standing {
                 .is_err()
     }
 
-    /// Whether it answers: it did, and has not failed in the last second.
+    /// It turned a request away that another might take: no failure, but no reason to send it more
+    /// than its share at this moment.
+    pub fn refused(&self, now_ms: u64) {
+        self.failed_at_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether nothing speaks against it: its last answer was no failure, and none was in the last
+    /// second.
     pub fn is_well(&self, now_ms: u64) -> bool {
-        self.answered.load(Ordering::Relaxed)
-            && self.failures_in_a_row.load(Ordering::Relaxed) == 0
-            && self
-                .failed_at_ms
-                .load(Ordering::Relaxed)
-                .saturating_add(DOUBT_MS)
-                <= now_ms
+        let failed_at_ms = self.failed_at_ms.load(Ordering::Relaxed);
+        self.failures_in_a_row.load(Ordering::Relaxed) == 0
+            && (failed_at_ms == 0 || failed_at_ms.saturating_add(DOUBT_MS) <= now_ms)
     }
 }
 
@@ -90,7 +89,7 @@ mod tests {
     #[test]
     fn what_failed_is_avoided_and_then_tried_by_one() {
         let standing = Standing::default();
-        assert!(!standing.is_avoided(0, 100) && !standing.is_well(0));
+        assert!(!standing.is_avoided(0, 100) && standing.is_well(0));
         standing.failed(10, false, COOLDOWN);
         assert!(!standing.is_avoided(10, 100), "one failure may be bad luck");
         standing.failed(20, false, COOLDOWN);
@@ -104,13 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn only_what_answers_without_failing_is_well() {
+    fn what_failed_is_not_well_until_it_answers() {
         let standing = Standing::default();
-        standing.went_well();
-        assert!(standing.is_well(2_000));
         standing.failed(2_000, false, COOLDOWN);
+        assert!(!standing.is_well(60_000));
         standing.went_well();
         assert!(!standing.is_well(2_999));
         assert!(standing.is_well(3_000));
+        standing.refused(4_000);
+        assert!(!standing.is_well(4_999) && standing.is_well(5_000));
     }
 }

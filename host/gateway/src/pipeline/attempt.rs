@@ -168,10 +168,6 @@ async fn fly_plan(
     Ok((last.unwrap_or_else(none), tries.left()))
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one lives for each attempt, and nearly all are the large one"
-)]
 enum Landed {
     /// It is for the caller.
     Answer(Reply),
@@ -235,6 +231,9 @@ fn land(
     } else {
         let first_byte_ms = elapsed.as_secs_f32() * 1_000.0;
         channel.health.answered(now_ms, first_byte_ms);
+    }
+    if verdict == Verdict::OtherKey {
+        standing.refused(now_ms);
     }
     if !verdict.is_answer() {
         row.failure = Some(Cow::Owned(verdict.as_str().to_owned()));

@@ -72,9 +72,11 @@ fn before_a_good_one(first: &Provider, dialect: &str) -> (Provider, Gateway) {
             "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hello\"}]}}]}\n\n",
         ),
     });
-    let settings = "[upstream]\nidle_stream_timeout_ms = 150\n".to_owned()
-        + &first.channel(dialect, "first", "priority = 10")
-        + &second.channel(dialect, "second", "");
+    let settings =
+        "[upstream]\nidle_stream_timeout_ms = 150\n[cooldown]\nfirst_ms = 1\nmax_ms = 1\n"
+            .to_owned()
+            + &first.channel(dialect, "first", "priority = 10")
+            + &second.channel(dialect, "second", "");
     let gateway = Gateway::start(&settings);
     (second, gateway)
 }
@@ -158,7 +160,7 @@ fn a_stream_that_fails_before_its_first_word_is_begun_anew() {
             let call = gateway.call(&reply.id());
             assert_eq!(failures(&call), [failure, "none"], "{path}: {call}");
             assert_eq!(second.count(), number + 1);
-            // It was well a moment ago, so one failure does not keep calls from it.
+            // Then nothing keeps the next call from it.
             std::thread::sleep(Duration::from_millis(10));
         }
     }

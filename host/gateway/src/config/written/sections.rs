@@ -125,14 +125,14 @@ settings! {
 settings! {
     /// What is tried again when a provider fails, and for how long.
     pub struct Retry {
-        /// Retries and hedges over all calls of the last ten seconds, in percent. What a provider
-        /// answered a moment ago may always be tried; all the rest shares this, for the whole gateway
-        /// and again for each channel, so that an outage is not multiplied.
+        /// Retries and hedges over all calls of the last ten seconds, in percent: for the whole gateway
+        /// and again for each channel, so that an outage is not multiplied. A key that has not failed
+        /// lately is tried all the same, and counted.
         budget_percent: u32 = 20, within 0..=1_000;
         /// Retries within ten seconds that are allowed however few calls there are.
         budget_floor: u32 = 10, within 0..=1_000_000;
         /// Times that one call may try a channel with the same key again, after a pause, where
-        /// nothing else is left.
+        /// there is nothing else to try.
         same_target_max: u32 = 1, within 0..=16;
         /// The pause before that, on average; it is doubled each time, and varied by half.
         backoff_ms: u64 = 100, within 0..=60_000;

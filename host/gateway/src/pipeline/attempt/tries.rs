@@ -1,10 +1,11 @@
 //! What is tried next: which channel, with which key, and whether that may be tried at all.
 //!
 //! First whatever has not failed lately, in the order of the plan, one key of each channel before
-//! the second key of any; then whatever is left; at last, after a pause, the same once more. Each
-//! try but the first must fit into the retry budget, unless its target answers well at this moment:
-//! such a retry is no multiplication of an outage, and without it a spent budget would fail calls
-//! that a healthy key could serve.
+//! the second key of any; then whatever is left; where there was one target alone, after a pause, the
+//! same once more. Each
+//! try but the first must fit into the retry budget, unless nothing speaks against its target: what
+//! is down is known to be after a call or two, so such retries multiply no outage, and without them a
+//! spent budget would fail calls that a healthy key could serve.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
@@ -240,6 +241,11 @@ impl<'p> Tries<'p> {
     fn once_more(&mut self, worker: &Worker, open: &Open, now_ms: u64) -> Option<Target> {
         let retry = &open.call.snapshot.config.retry;
         let mut target = self.again.take()?;
+        if self.tried.iter().any(|(at, id)| {
+            *at != target.at || id.as_ref() != target.key.as_ref().map(|key| &key.id)
+        }) {
+            return None;
+        }
         let channel = self.plan.get(target.at).map(|planned| &*planned.channel);
         let usable = target
             .key
