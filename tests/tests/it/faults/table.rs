@@ -13,8 +13,10 @@ const CALLERS: usize = 4;
 /// Calls of each caller while all is well, and then while nearly nothing is; every second one streams.
 const CALLS: usize = 12;
 
-/// How the keys that are not well answer.
-fn faults() -> Vec<(&'static str, fn(&Seen) -> Answer)> {
+/// What it is called, and how the keys that are not well answer.
+type Fault = (&'static str, fn(&Seen) -> Answer);
+
+fn faults() -> Vec<Fault> {
     fn streams(seen: &Seen) -> bool {
         seen.json()["stream"] == true
     }
