@@ -9,7 +9,12 @@ CPU is user and system time of a gateway's whole process tree, from /proc: on a 
 other work too, it moves far less than throughput does. The gateway has core 0 and one worker; the
 load (wrk) and the mock upstream share core 1. All gateways stay up, idle but for their turn, and
 the turns alternate, so that what is compared was measured seconds apart; ratios are made within
-one round, and the median of the rounds is told. `others` is the share of the machine that other
+one round, and the median of the rounds is told.
+
+An idle core of a virtual machine is woken by an interrupt that leaves the machine, which costs the
+one who wakes it some microseconds. A gateway that is slower than another lets the load's core fall
+asleep more often and would be charged for that too, so where the kernel allows it (as root,
+/dev/cpu_dma_latency) idle cores wait awake while this runs, for every row alike. `others` is the share of the machine that other
 work took: compare numbers of a run only with each other, and distrust them above some per cent.
 """
 
@@ -21,6 +26,7 @@ import shutil
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -83,6 +89,17 @@ def machine_seconds():
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     idle = fields[3] + fields[4]
     return (sum(fields) - idle) / TICKS_PER_S, sum(fields) / TICKS_PER_S
+
+
+def keep_idle_cores_awake():
+    """A file that keeps them so while it is open; none where that is not allowed."""
+    try:
+        held = open("/dev/cpu_dma_latency", "wb", buffering=0)
+        held.write(struct.pack("i", 0))
+        return held
+    except OSError:
+        print("bench: idle cores may sleep (no /dev/cpu_dma_latency here): slower rows are charged for waking them")
+        return None
 
 
 def resident_mib(pid):
@@ -339,6 +356,7 @@ def main():
     if "nginx" in names and not shutil.which("nginx"):
         names.remove("nginx")
     servers = []
+    awake = keep_idle_cores_awake()
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as made:
         folder = Path(made)
         for shape in CONNECTIONS:
@@ -358,6 +376,8 @@ def main():
             turns = rounds(gateways, upstream, a, folder)
             told = stats(upstream)
         finally:
+            if awake:
+                awake.close()
             for server in servers[::-1]:
                 server.stop()
     if told["without_key"]:

@@ -34,7 +34,7 @@
 //!
 //! - Hooks: [`Access`], [`Rewrite`], [`Limit`], [`Answer`], [`Route`], [`Reply`], [`Events`],
 //!   [`Audit`]; configuration: [`Policy`] and [`config`].
-//! - What a policy may call: [`call`], [`edit`], [`log`], [`store`], [`metrics`], [`clock`],
+//! - What a policy may call: [`call`], [`channels`], [`edit`], [`log`], [`store`], [`metrics`], [`clock`],
 //!   [`secrets`], [`firewall`], [`models`], [`http`].
 //! - What policies share: [`select`], wildcards and scopes for configuration.
 //! - Tests without WebAssembly: [`testing`].
@@ -48,6 +48,7 @@ extern crate self as weir_sdk;
 #[doc(hidden)]
 pub mod bindings;
 pub mod call;
+pub mod channels;
 pub mod config;
 pub mod edit;
 mod export;
@@ -80,11 +81,11 @@ pub mod prelude {
 mod raw {
     #[cfg(target_arch = "wasm32")]
     pub(crate) use crate::bindings::imports::weir::policy::{
-        call, clock, edit, firewall, http, log, metrics, models, secrets, store,
+        call, channels, clock, edit, firewall, http, log, metrics, models, secrets, store,
     };
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) use crate::testing::double::{
-        call, clock, edit, firewall, http, log, metrics, models, secrets, store,
+        call, channels, clock, edit, firewall, http, log, metrics, models, secrets, store,
     };
 }
 

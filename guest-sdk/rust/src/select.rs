@@ -5,6 +5,7 @@
 //! leading `-` does: a denial always wins, the order says nothing. A list of denials alone begins
 //! with everything. `*` stands for any text, also none; nothing else is special, and case counts.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
@@ -195,7 +196,7 @@ impl<'de> Deserialize<'de> for Patterns {
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scope {
-    /// Names of tenants.
+    /// Names of tenants. Costs one call into the host, as do the next.
     pub tenants: Option<Patterns>,
     /// Public ids of virtual keys.
     pub keys: Option<Patterns>,
@@ -230,26 +231,59 @@ fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::E
         .collect())
 }
 
+#[inline]
+fn holds(list: &Option<Patterns>, matches: impl FnOnce(&Patterns) -> bool) -> bool {
+    list.as_ref().is_none_or(matches)
+}
+
+/// Who makes the running call, asked of the host when it is first looked at and at most once each.
+/// Make one in a hook, and hand it to all that want to know.
+#[derive(Debug, Default)]
+pub struct Caller {
+    tenant: OnceCell<String>,
+    key: OnceCell<String>,
+    client_ip: OnceCell<String>,
+}
+
+impl Caller {
+    /// Nothing has been asked yet.
+    pub fn new() -> Caller {
+        Caller::default()
+    }
+
+    /// As [`crate::call::tenant`].
+    pub fn tenant(&self) -> &str {
+        self.tenant.get_or_init(crate::call::tenant)
+    }
+
+    /// As [`crate::call::key`].
+    pub fn key(&self) -> &str {
+        self.key.get_or_init(crate::call::key)
+    }
+
+    /// As [`crate::call::client_ip`].
+    pub fn client_ip(&self) -> &str {
+        self.client_ip.get_or_init(crate::call::client_ip)
+    }
+}
+
 impl Scope {
     /// True if it is for all calls.
     pub fn is_everything(&self) -> bool {
         *self == Scope::default()
     }
 
-    /// True if the rule is for this call. What costs a call into the host is looked at last.
+    /// True if the rule is for this call. What costs a call into the host is looked at last;
+    /// `caller` is for all scopes of one hook.
     #[inline]
-    pub fn matches(&self, call: &Summary) -> bool {
-        let holds = |list: &Option<Patterns>, value: &str| {
-            list.as_ref().is_none_or(|list| list.matches(value))
-        };
-        holds(&self.tenants, &call.tenant)
-            && holds(&self.keys, &call.key)
-            && holds(&self.models, &call.model)
-            && holds(&self.operations, call.operation.as_str())
-            && self
-                .dialects
-                .as_ref()
-                .is_none_or(|list| list.matches(&crate::call::dialect()))
+    pub fn matches(&self, call: &Summary, caller: &Caller) -> bool {
+        holds(&self.models, |list| list.matches(&call.model))
+            && holds(&self.operations, |list| {
+                list.matches(call.operation.as_str())
+            })
+            && holds(&self.tenants, |list| list.matches(caller.tenant()))
+            && holds(&self.keys, |list| list.matches(caller.key()))
+            && holds(&self.dialects, |list| list.matches(&crate::call::dialect()))
             && self.labels.iter().all(|label| {
                 crate::call::label(&label.name).is_some_and(|value| label.values.matches(&value))
             })

@@ -26,9 +26,10 @@ use std::collections::HashMap;
 use crate::http::Request;
 use crate::log::Level;
 use crate::models::Completion;
-use crate::types::{Message, Response, Summary};
+use crate::types::{Candidate, Message, Response, Summary};
 
 pub use call::Call;
+use cases::CandidateCase;
 pub use cases::Cases;
 
 /// The gateway's place in a test. The store and the clock last from one `run` to the next.
@@ -42,6 +43,8 @@ type ModelScript = Box<dyn FnMut(&str, &[Message]) -> Result<Completion, String>
 /// What the imports read and write while a hook runs.
 struct State {
     call: Call,
+    /// A channel's number is its place, from 1.
+    channels: Vec<CandidateCase>,
     store: HashMap<String, Entry>,
     now_ms: u64,
     secrets: HashMap<String, String>,
@@ -60,6 +63,8 @@ struct Entry {
 pub struct Seen {
     /// How many calls into the host the hook made; each costs a tenth of a microsecond and up.
     pub imports: u32,
+    /// For how long the answer holds, in milliseconds; 0 where the policy did not say.
+    pub remember_ms: u32,
     /// The edits in order, also those that changed nothing.
     pub edits: Vec<Edit>,
     /// The model after the edits.
@@ -110,12 +115,13 @@ impl Seen {
 }
 
 impl Host {
-    /// A gateway with an empty store, no secrets, a chat call to `gpt-4o`, the clock at
+    /// A gateway with an empty store, no channels, no secrets, a chat call to `gpt-4o`, the clock at
     /// 2026-01-05T12:00:00Z (a Monday), and nobody at the other end of `http` and `models`.
     pub fn new() -> Host {
         Host {
             state: State {
                 call: Call::chat("gpt-4o"),
+                channels: Vec::new(),
                 store: HashMap::new(),
                 now_ms: 1_767_614_400_000,
                 secrets: HashMap::new(),
@@ -135,6 +141,26 @@ impl Host {
     /// The call that the next hooks are about, for a host that is kept over several runs.
     pub fn set_call(&mut self, call: Call) {
         self.state.call = call;
+    }
+
+    /// The channels of the gateway, numbered from 1 in this order.
+    pub fn channels(mut self, channels: Vec<CandidateCase>) -> Host {
+        self.state.channels = channels;
+        self
+    }
+
+    /// All channels as the candidates of a `route` hook.
+    pub fn candidates(&self) -> Vec<Candidate> {
+        let numbered = self.state.channels.iter().zip(1..);
+        numbered
+            .map(|(channel, number)| channel.build(number))
+            .collect()
+    }
+
+    /// The name of the channel with this number, as an attempt has it.
+    pub fn channel_name(&self, number: u32) -> Option<&str> {
+        let channel = self.state.channel(number)?;
+        Some(&channel.channel)
     }
 
     /// Sets the clock, milliseconds since the Unix epoch.
@@ -205,6 +231,13 @@ impl Host {
 impl Default for Host {
     fn default() -> Self {
         Host::new()
+    }
+}
+
+impl State {
+    fn channel(&self, number: u32) -> Option<&CandidateCase> {
+        let place = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.channels.get(place)
     }
 }
 

@@ -102,13 +102,28 @@ impl Response {
 }
 
 impl Attempt {
-    /// An attempt at a channel with the host's own time-outs and no hedging.
-    pub fn at(channel: impl Into<String>) -> Attempt {
+    /// An attempt at the channel of a candidate with the host's own time-outs and no hedging.
+    pub fn at(channel: u32) -> Attempt {
         Attempt {
-            channel: channel.into(),
+            channel,
             first_byte_timeout_ms: None,
             hedge_after_ms: None,
         }
+    }
+}
+
+impl Candidate {
+    /// True if the channel can be used now: the circuit breaker does not keep it out, and it has a
+    /// key that may be used.
+    pub fn is_usable(&self) -> bool {
+        self.tripped_ms == 0 && self.usable_keys > 0
+    }
+
+    /// What a million input and a million output tokens cost, in millionths of the currency unit;
+    /// none where either is not known.
+    pub fn prices(&self) -> Option<(f32, f32)> {
+        let known = self.input_price >= 0.0 && self.output_price >= 0.0;
+        known.then_some((self.input_price, self.output_price))
     }
 }
 

@@ -8,6 +8,7 @@
 //! a new snapshot comes to be (that is `reload`).
 //! Read first: [`router`], then `admin/error.rs` for how everything is refused.
 
+mod alerts;
 mod auth;
 mod bans;
 mod body;
@@ -39,6 +40,7 @@ use weir_base::Clock;
 use weir_store::Store;
 
 use crate::identify::Bans;
+use crate::pipeline::retest::Retests;
 use crate::reload::{Control, ControlError};
 use crate::telemetry::Metrics;
 use error::ApiError;
@@ -56,6 +58,8 @@ pub struct AdminState {
     pub bans: Arc<Bans>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Tries provider keys.
+    pub retests: Retests,
     /// SHA-256 of the admin key.
     pub admin_key_hash: [u8; 32],
     /// Whether `/metrics` needs no key; for an address that callers cannot reach.
@@ -112,6 +116,8 @@ fn described() -> OpenApiRouter<AdminState> {
             provider_keys::change,
             provider_keys::remove
         ))
+        .routes(routes!(provider_keys::test))
+        .routes(routes!(alerts::list))
         .routes(routes!(policies::list))
         .routes(routes!(
             policies::show,

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc::Receiver;
 use weir_base::{Clock, SystemClock};
 use weir_counters::{KeyValue, KeyValueBounds, Limits};
 use weir_policy::{CompileMode, Engine, EngineSettings};
@@ -25,15 +24,16 @@ use crate::admin::{self, AdminState};
 use crate::config::{self, Config, Loaded, LogFormat, Overrides, Sources};
 use crate::identify::Bans;
 use crate::pipeline::Shared;
-use crate::pipeline::audit::{AuditQueue, Finished};
+use crate::pipeline::audit::AuditQueue;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::pins::Pins;
+use crate::pipeline::retest::Retests;
 use crate::reload::{Control, ControlParts};
 use crate::server::{Server, ServerParts};
-use crate::services::{HostServices, InnerCall, ServiceParts};
+use crate::services::{HostServices, ServiceParts};
 use crate::telemetry::{Metrics, logging};
 use data_dir::DataDir;
-use threads::SideThreads;
+use threads::{SideThreads, SideWork};
 
 /// Milliseconds that the ledger gets to write its last rows when the program stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -92,19 +92,21 @@ impl App {
             engine,
             control,
             shared,
-            questions,
-            finished,
+            retests,
+            work,
         } = Core::start(&background, &data_dir, &store, &clock, config, sources)?;
         let tls = Tls::new(&TlsSettings {
             extra_ca_files: settings.ca_files.clone(),
+            ..TlsSettings::default()
         })?;
-        let side = SideThreads::start(&shared, &engine, &tls, settings.pool, questions, finished)?;
+        let side = SideThreads::start(&shared, &engine, &tls, settings.pool, work)?;
         let admin = admin::router(AdminState {
             control: Arc::clone(&control),
             store: store.clone(),
             metrics: Arc::clone(&shared.metrics),
             bans: Arc::clone(&shared.bans),
             clock,
+            retests,
             admin_key_hash: weir_store::sha256(data_dir.admin_key()?.expose().as_bytes()),
             open_metrics: settings.admin_listen.is_some(),
             workers: settings.workers,
@@ -178,8 +180,8 @@ struct Core {
     engine: Arc<Engine>,
     control: Arc<Control>,
     shared: Arc<Shared>,
-    questions: Receiver<InnerCall>,
-    finished: Receiver<Finished>,
+    retests: Retests,
+    work: SideWork,
 }
 
 impl Core {
@@ -220,7 +222,9 @@ impl Core {
         let control = background.block_on(Control::start(parts, config, sources))?;
 
         let (audit, finished) = AuditQueue::new();
+        let (retests, asked) = Retests::new();
         let shared = Arc::new(Shared {
+            node: node()?,
             snapshot: control.published(),
             clock: Arc::clone(clock),
             limits,
@@ -237,8 +241,12 @@ impl Core {
             engine,
             control,
             shared,
-            questions,
-            finished,
+            retests,
+            work: SideWork {
+                questions,
+                asked,
+                finished,
+            },
         })
     }
 }
@@ -271,9 +279,19 @@ impl Settings {
                 connections_per_origin_max: upstream.connections_max,
                 head_max_bytes: upstream.header_max_bytes,
                 http2_ping_ms: upstream.http2_ping_ms,
+                dns_cache_ms: upstream.dns_cache_ms,
+                connection_max_age_ms: upstream.connection_max_age_ms,
             },
         }
     }
+}
+
+/// The name of this gateway among others.
+fn node() -> Result<http::HeaderValue> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
+    Ok(http::HeaderValue::try_from(hex::encode(bytes))?)
 }
 
 fn open_store(config: &Config, data_dir: &DataDir, clock: &Arc<dyn Clock>) -> Result<Store> {

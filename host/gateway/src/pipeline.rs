@@ -11,6 +11,7 @@ pub mod audit;
 mod body;
 pub mod budget;
 pub mod call;
+mod cascade;
 pub mod chain;
 pub mod channel;
 mod fault;
@@ -25,6 +26,7 @@ mod neutral;
 mod open;
 pub mod pins;
 mod relay;
+pub mod retest;
 mod rewrite;
 mod route;
 mod settle;
@@ -38,6 +40,7 @@ pub use worker::{Shared, Worker};
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -70,26 +73,27 @@ async fn run(worker: &Rc<Worker>, open: &mut Open, body: Incoming) -> Result<Rep
     // What does it ask for? Of a known caller only: strangers' bodies are not read.
     identify::request(open, body).await?;
     open.passed(Phase::Identify);
+    let chain = Arc::clone(&open.chain);
     // May it be made at all? Before anything is changed or counted.
-    access::run(worker, open).await?;
-    open.passed(Phase::Access);
+    access::run(worker, open, &chain).await?;
+    open.decided(Phase::Access);
     // Then changed: what is counted and routed is the request as policies leave it.
-    rewrite::run(worker, open).await?;
-    open.passed(Phase::Rewrite);
+    rewrite::run(worker, open, &chain).await?;
+    open.decided(Phase::Rewrite);
     // Then counted, all limits or none, before anything costs money.
-    limit::run(worker, open).await?;
-    open.passed(Phase::Limit);
+    limit::run(worker, open, &chain).await?;
+    open.decided(Phase::Limit);
     // A cached or canned answer costs no provider call, but counts as a request.
-    if let Some(reply) = answer::run(worker, open).await? {
-        open.passed(Phase::Answer);
+    if let Some(reply) = answer::run(worker, open, &chain).await? {
+        open.decided(Phase::Answer);
         return Ok(reply);
     }
-    open.passed(Phase::Answer);
+    open.decided(Phase::Answer);
     // Where to? Policies order the channels that serve the model.
-    let plan = route::run(worker, open).await?;
+    let plan = route::run(worker, open, &chain).await?;
     open.passed(Phase::Route);
     // Try them in order, until one answers.
-    let reply = attempt::run(worker, open, plan).await?;
+    let reply = attempt::run(worker, open, plan, &chain).await?;
     open.passed(Phase::Attempt);
     Ok(reply)
 }

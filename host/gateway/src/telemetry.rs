@@ -12,6 +12,7 @@
 
 pub mod logging;
 
+mod alerts;
 mod custom;
 mod events;
 mod handles;
@@ -21,6 +22,7 @@ mod phase;
 mod shards;
 mod throttle;
 
+pub use alerts::{Alert, AlertKind};
 pub use custom::CustomMetrics;
 pub use handles::{
     AttemptOutcome, CallMetrics, CallOutcome, ChannelMetrics, PhaseMetrics, PolicyMetrics,

@@ -53,7 +53,7 @@ pub(crate) fn check_rules(rules: &[LimitRule]) -> Checked {
 }
 
 /// Attempts at channels that there are.
-pub(crate) fn check_attempts(attempts: &[RouteAttempt], candidates: &[Candidate<'_>]) -> Checked {
+pub(crate) fn check_attempts(attempts: &[RouteAttempt], candidates: &[Candidate]) -> Checked {
     if attempts.len() > bounds::ATTEMPTS_MAX {
         return Err(format!("more than {} attempts", bounds::ATTEMPTS_MAX));
     }

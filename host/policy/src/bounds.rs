@@ -48,6 +48,9 @@ pub const ATTEMPTS_MAX: usize = 64;
 /// Streams that share one instance, and end together should it trap.
 pub const STREAMS_PER_INSTANCE_MAX: u32 = 256;
 
+/// Milliseconds for which a policy may let the host remember an answer. A longer time counts as this.
+pub const REMEMBER_MAX_MS: u32 = 60_000;
+
 /// Component-model handles alive in one instance.
 pub const HANDLES_MAX: usize = 1000;
 

@@ -49,7 +49,7 @@ impl EngineSettings {
         Self {
             instances_max: 256,
             memory_max_bytes: 128 << 20,
-            epoch_ms: 1,
+            epoch_ms: 2,
             component_max_bytes: 32 << 20,
             body_max_bytes: 32 << 20,
             cache_dir,

@@ -20,7 +20,9 @@ pub struct Grants {
 /// None: free to every policy.
 pub(crate) fn needed_grant(interface: &str) -> Option<Option<&'static str>> {
     match interface {
-        "types" | "call" | "edit" | "store" | "log" | "metrics" | "clock" => Some(None),
+        "types" | "call" | "channels" | "edit" | "store" | "log" | "metrics" | "clock" => {
+            Some(None)
+        }
         "http" => Some(Some("http")),
         "secrets" => Some(Some("secrets")),
         "models" => Some(Some("models")),

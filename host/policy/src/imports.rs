@@ -1,6 +1,6 @@
 //! The imports of `wit/policy.wit`, implemented: bounds first, then grants, then the gateway.
 //!
-//! `call` and `edit` go to the call that the running hook is about, everything else to
+//! `call`, `channels` and `edit` go to the call that the running hook is about, everything else to
 //! [`crate::Services`]. Where a guest breaks a bound it traps; where it asks for what it may
 //! not have it gets an error that says so.
 
@@ -37,6 +37,8 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
 fn without_copies(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut call = linker.instance("weir:policy/call@0.1.0")?;
+    call.func_wrap("tenant", |store, (): ()| give(store, <Bound>::tenant))?;
+    call.func_wrap("key", |store, (): ()| give(store, <Bound>::key))?;
     call.func_wrap("label", |store, (name,): (WasmStr,)| {
         read(store, &name, <Bound>::label)
     })?;
@@ -56,8 +58,23 @@ fn without_copies(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         state.charge_bytes(body.len())?;
         Ok((body,))
     })?;
+    let mut channels = linker.instance("weir:policy/channels@0.1.0")?;
+    channels.func_wrap("name", |store, (channel,): (u32,)| {
+        give(store, |call| call.channel_name(channel))
+    })?;
+    channels.func_wrap("label", |store, (channel, name): (u32, WasmStr)| {
+        read(store, &name, |call, name| call.channel_label(channel, name))
+    })?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+fn give(
+    mut store: StoreContextMut<'_, State>,
+    ask: impl FnOnce(&Bound) -> Arc<str>,
+) -> wasmtime::Result<(Arc<str>,)> {
+    let text = store.data_mut().ask(|text| text.len(), ask)?;
+    Ok((text,))
 }
 
 fn read(
@@ -117,6 +134,14 @@ impl wit::call::Host for State {
     fn path(&mut self) -> wasmtime::Result<String> {
         self.ask(String::len, <Bound>::path)
     }
+    fn remember(&mut self, for_ms: u32) -> wasmtime::Result<()> {
+        self.charge()?;
+        self.spent.remember_ms = for_ms.min(bounds::REMEMBER_MAX_MS);
+        Ok(())
+    }
+    fn client_ip(&mut self) -> wasmtime::Result<String> {
+        self.ask(String::len, <Bound>::client_ip)
+    }
     fn headers(&mut self) -> wasmtime::Result<Labels> {
         self.ask(
             |headers: &Labels| {
@@ -135,6 +160,12 @@ impl wit::call::Host for State {
         )
     }
     // The linker has faster ones of the rest: see `without_copies`.
+    fn tenant(&mut self) -> wasmtime::Result<String> {
+        self.ask(String::len, |call| call.tenant().as_ref().to_owned())
+    }
+    fn key(&mut self) -> wasmtime::Result<String> {
+        self.ask(String::len, |call| call.key().as_ref().to_owned())
+    }
     fn label(&mut self, name: String) -> wasmtime::Result<Option<String>> {
         self.ask(|_| 0, |call| call.label(&name))
     }
@@ -146,6 +177,26 @@ impl wit::call::Host for State {
     }
     fn body(&mut self) -> wasmtime::Result<Vec<u8>> {
         self.ask(Vec::len, |call| call.body().to_vec())
+    }
+}
+
+impl wit::channels::Host for State {
+    fn provider(&mut self, channel: u32) -> wasmtime::Result<String> {
+        self.ask(String::len, |call| {
+            call.channel_provider(channel).to_owned()
+        })
+    }
+    fn model(&mut self, channel: u32) -> wasmtime::Result<String> {
+        self.ask(String::len, |call| call.channel_model(channel))
+    }
+    // The linker has faster ones of the rest: see `without_copies`.
+    fn name(&mut self, channel: u32) -> wasmtime::Result<String> {
+        self.ask(String::len, |call| {
+            call.channel_name(channel).as_ref().to_owned()
+        })
+    }
+    fn label(&mut self, channel: u32, name: String) -> wasmtime::Result<Option<String>> {
+        self.ask(|_| 0, |call| call.channel_label(channel, &name))
     }
 }
 

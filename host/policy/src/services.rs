@@ -3,6 +3,8 @@
 //! [`CallHost`] is one call, as policies see and edit it; [`Services`] is everything that
 //! outlives calls. The runtime checks grants and bounds before it calls either.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
@@ -26,7 +28,7 @@ pub struct Who<'a> {
     pub call: Option<&'a dyn CallHost>,
 }
 
-/// One call as its policies see it: the WIT interfaces `call` and `edit`.
+/// One call as its policies see it: the WIT interfaces `call`, `channels` and `edit`.
 ///
 /// Hooks of one call never run at the same time, but a method may run on another thread than
 /// the one before. What changes must be behind interior mutability. Nothing here may return a
@@ -40,6 +42,12 @@ pub trait CallHost: Send + Sync {
     fn method(&self) -> String;
     /// The path without the query.
     fn path(&self) -> String;
+    /// The name of the tenant. Shared, as policies ask for it in most calls.
+    fn tenant(&self) -> Arc<str>;
+    /// The public id of the virtual key.
+    fn key(&self) -> Arc<str>;
+    /// The caller's address, as text.
+    fn client_ip(&self) -> String;
     /// A label of the key, else of its tenant.
     fn label(&self, name: &str) -> Option<String>;
     /// The first header of that name, in any case.
@@ -52,6 +60,15 @@ pub trait CallHost: Send + Sync {
     fn messages(&self) -> Vec<Message>;
     /// The bytes of the request's body. Shared, so that showing it to a policy copies it once.
     fn body(&self) -> Bytes;
+
+    /// The name of the channel with this number; empty where there is none, here as below.
+    fn channel_name(&self, channel: u32) -> Arc<str>;
+    /// The provider behind it.
+    fn channel_provider(&self, channel: u32) -> &'static str;
+    /// What it calls the model of this call.
+    fn channel_model(&self, channel: u32) -> String;
+    /// A label of it.
+    fn channel_label(&self, channel: u32, name: &str) -> Option<String>;
 
     // The rest is only called while `rewrite` runs. An error is a sentence for the policy.
 

@@ -1,7 +1,7 @@
 //! The vocabulary of hooks as Rust types, under the names that the rest of Weir uses.
 //!
 //! They are the generated types themselves, so nothing is copied between two shapes. What goes
-//! into a policy borrows (`Summary`, `Candidate`, `WholeReply`, `StreamEvent`, `Outcome`); what
+//! into a policy borrows (`Summary`, `WholeReply`, `StreamEvent`, `Outcome`); what
 //! comes out owns (`Denial`, `LimitRule`, `RouteAttempt`, `Response`, `NewEvent`).
 
 pub use crate::bindings::exports::weir::policy::audit::Outcome;

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use wasmtime::Store;
 
@@ -23,6 +24,7 @@ use crate::engine::Engine;
 use crate::failure::{Failure, FailureKind};
 use crate::guests::Guests;
 use crate::hook::Hook;
+use crate::remembered::{Caller, Rules};
 use crate::services::CallHost;
 use crate::slot::{Pool, Slot};
 use crate::spec::Isolation;
@@ -41,22 +43,38 @@ pub type Answer<T> = Result<Result<T, Denial>, Failure>;
 pub struct Worker {
     engine: Arc<Engine>,
     pools: RefCell<HashMap<u64, Rc<Pool>, ahash::RandomState>>,
+    /// The pools that were used last, by the lowest bits of the version's number: a chain of a few
+    /// policies finds its own without hashing.
+    near: RefCell<[Option<Rc<Pool>>; NEAR_POOLS]>,
     seen_retirements: Cell<u64>,
 }
+
+const NEAR_POOLS: usize = 16;
 
 /// One call, for as long as hooks are called for it: what policies see of it, and the instances
 /// that are its own where a policy is isolated by call.
 pub struct CallScope {
     call: Arc<dyn CallHost>,
+    /// None where no answer is remembered.
+    caller: Option<Caller>,
     own: RefCell<Vec<(u64, Rc<Slot>)>>,
 }
 
 impl CallScope {
-    /// The scope of a new call.
+    /// The scope of a new call, whose policies are asked every time.
     pub fn new(call: Arc<dyn CallHost>) -> Self {
         Self {
             call,
+            caller: None,
             own: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// The same for a call of this caller, for whom answers are remembered where policies allow it.
+    pub fn of_caller(call: Arc<dyn CallHost>, caller: Caller) -> Self {
+        Self {
+            caller: Some(caller),
+            ..Self::new(call)
         }
     }
 
@@ -71,8 +89,45 @@ impl Worker {
         Self {
             engine,
             pools: RefCell::default(),
+            near: RefCell::default(),
             seen_retirements: Cell::new(0),
         }
+    }
+
+    /// What the policy answered to such a call a while ago, if it said that this holds until now:
+    /// for `access` that it allows, for `limit` its rules.
+    pub fn recall(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        hook: Hook,
+        summary: &Summary<'_>,
+        now: Instant,
+    ) -> Option<Rules> {
+        let core = &version.core;
+        if !core.remembers.load(Ordering::Relaxed) {
+            return None;
+        }
+        let caller = scope.caller.as_ref()?;
+        self.pool(core).remembered.find(hook, caller, summary, now)
+    }
+
+    /// Keeps what the hook answered, where it said for how long.
+    fn remember(
+        &self,
+        core: &Arc<Core>,
+        scope: &CallScope,
+        hook: Hook,
+        summary: &Summary<'_>,
+        (for_ms, rules): (u32, impl FnOnce() -> Rules),
+    ) {
+        let Some(caller) = scope.caller.as_ref().filter(|_| for_ms > 0) else {
+            return;
+        };
+        core.remembers.store(true, Ordering::Relaxed);
+        let until = Instant::now() + Duration::from_millis(u64::from(for_ms));
+        let pool = self.pool(core);
+        pool.remembered.keep(hook, caller, summary, until, rules());
     }
 
     /// May this call be made? A version without the hook lets it go on, here as below.
@@ -82,8 +137,8 @@ impl Worker {
         scope: &CallScope,
         summary: &Summary<'_>,
     ) -> Answer<()> {
-        let answer = self
-            .run(
+        let (answer, for_ms) = self
+            .run_remembering(
                 version,
                 scope,
                 Hook::Access,
@@ -93,6 +148,10 @@ impl Worker {
                 },
             )
             .await?;
+        if answer.is_ok() {
+            let kept = (for_ms, || Rules::from([]));
+            self.remember(&version.core, scope, Hook::Access, summary, kept);
+        }
         version.core.checked(Hook::Access, answer, |()| Ok(()))
     }
 
@@ -125,8 +184,8 @@ impl Worker {
         scope: &CallScope,
         summary: &Summary<'_>,
     ) -> Answer<Vec<LimitRule>> {
-        let answer = self
-            .run(
+        let (answer, for_ms) = self
+            .run_remembering(
                 version,
                 scope,
                 Hook::Limit,
@@ -136,9 +195,13 @@ impl Worker {
                 },
             )
             .await?;
-        version
-            .core
-            .checked(Hook::Limit, answer, |rules| answers::check_rules(rules))
+        let core = &version.core;
+        let answer = core.checked(Hook::Limit, answer, |rules| answers::check_rules(rules))?;
+        if let Ok(rules) = &answer {
+            let kept = (for_ms, || Rules::from(rules.as_slice()));
+            self.remember(core, scope, Hook::Limit, summary, kept);
+        }
+        Ok(answer)
     }
 
     /// The policy's own answer, if it has one.
@@ -169,7 +232,7 @@ impl Worker {
         version: &Version,
         scope: &CallScope,
         summary: &Summary<'_>,
-        candidates: &[Candidate<'_>],
+        candidates: &[Candidate],
     ) -> Answer<Vec<RouteAttempt>> {
         let answer = self
             .run(
@@ -289,6 +352,7 @@ impl Worker {
         self.seen_retirements
             .set(self.engine.retirements.load(Ordering::Acquire));
         let all = self.engine.pressed.load(Ordering::Relaxed) > 0;
+        *self.near.borrow_mut() = Default::default();
         self.pools.borrow_mut().retain(|_, pool| {
             let live = !pool.core.retired.load(Ordering::Relaxed);
             pool.sweep(all || !live);
@@ -303,12 +367,24 @@ impl Worker {
         hook: Hook,
         body: impl AsyncFnOnce(&mut Store<State>, &Guests) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
+        let answer = self.run_remembering(version, scope, hook, body).await;
+        answer.map(|(answer, _)| answer)
+    }
+
+    /// The same, with the milliseconds for which the answer may be used again.
+    async fn run_remembering<R>(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        hook: Hook,
+        body: impl AsyncFnOnce(&mut Store<State>, &Guests) -> wasmtime::Result<R>,
+    ) -> Result<(R, u32), Failure> {
         let core = &version.core;
         let fail = |kind| core.fail(hook, kind);
         let mut lease = self.lease(core, scope, false).await.map_err(fail)?;
-        lease
-            .run(hook, Some(scope.call()), body)
-            .await
+        let answer = lease.run(hook, Some(scope.call()), body).await;
+        answer
+            .map(|answer| (answer, lease.remember_ms()))
             .map_err(fail)
     }
 }
@@ -348,9 +424,9 @@ fn check_some(response: &Option<Response>) -> Result<(), String> {
     response.as_ref().map_or(Ok(()), answers::check_response)
 }
 
-fn as_it_comes(candidate: &Candidate<'_>) -> RouteAttempt {
+fn as_it_comes(candidate: &Candidate) -> RouteAttempt {
     RouteAttempt {
-        channel: candidate.channel.to_owned(),
+        channel: candidate.channel,
         first_byte_timeout_ms: None,
         hedge_after_ms: None,
     }

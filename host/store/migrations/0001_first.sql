@@ -24,13 +24,14 @@ CREATE TABLE states (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX states_by_expiry ON states (expires_ms) WHERE expires_ms IS NOT NULL;
 
--- Policy versions that decisions in the ledger name by number: a digest is too long to be
+-- Hooks of policy versions, which decisions in the ledger name by number: they are too long to be
 -- repeated for every decision of every call.
-CREATE TABLE ledger_versions (
+CREATE TABLE ledger_deciders (
     id INTEGER PRIMARY KEY,
+    hook TEXT NOT NULL,
     policy TEXT NOT NULL,
     digest TEXT NOT NULL,
-    UNIQUE (policy, digest)
+    UNIQUE (hook, policy, digest)
 ) STRICT;
 
 -- The ledger. Ids begin with the time, so the key is the index for time and new rows go to one

@@ -66,19 +66,31 @@ pub struct AttemptRow {
     pub ms: u32,
 }
 
+/// The verdict of a hook that was not called, because an answer that it gave before still held.
+pub const REMEMBERED: &str = "remembered";
+
 /// What one hook of one policy said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decision {
-    /// The hook's name.
-    pub hook: Cow<'static, str>,
-    /// The policy's name.
-    pub policy: Arc<str>,
-    /// The digest of the version that decided.
-    pub digest: Arc<str>,
+    /// Who decided. Shared by all its decisions, so that the writer knows it again by its place in
+    /// memory.
+    #[serde(flatten)]
+    pub by: Arc<Decider>,
     /// Microseconds that the hook took.
     pub micros: u32,
     /// In a word or a few: what it decided.
     pub verdict: Cow<'static, str>,
+}
+
+/// A hook of a version of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Decider {
+    /// The hook's name.
+    pub hook: Cow<'static, str>,
+    /// The policy's name.
+    pub policy: Arc<str>,
+    /// The digest of the version.
+    pub digest: Arc<str>,
 }
 
 /// One call in the ledger. Strings that many calls share are shared.

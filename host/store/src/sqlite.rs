@@ -20,12 +20,12 @@ use crate::call::CallRow;
 use crate::entity::Kind;
 use crate::error::StoreError;
 use crate::query::{CallFilter, ListQuery, StateKind, StateRow, UsageQuery, UsageRow};
-use calls::Versions;
+use calls::Deciders;
 
 /// A connection to a SQLite database.
 pub struct Sqlite {
     db: Connection,
-    versions: Versions,
+    deciders: Deciders,
 }
 
 impl Sqlite {
@@ -37,7 +37,7 @@ impl Sqlite {
     pub fn open(path: &Path, max_bytes: Option<u64>) -> Result<Self, StoreError> {
         Ok(Self {
             db: open::to_write(path, max_bytes)?,
-            versions: Versions::default(),
+            deciders: Deciders::default(),
         })
     }
 
@@ -48,7 +48,7 @@ impl Sqlite {
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         Ok(Self {
             db: open::to_read(path)?,
-            versions: Versions::default(),
+            deciders: Deciders::default(),
         })
     }
 }
@@ -106,7 +106,7 @@ impl Backend for Sqlite {
     }
 
     fn write_calls(&mut self, rows: &[CallRow]) -> Result<(), StoreError> {
-        calls::write(&mut self.db, &mut self.versions, rows)
+        calls::write(&mut self.db, &mut self.deciders, rows)
     }
 
     fn calls(

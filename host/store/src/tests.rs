@@ -92,6 +92,7 @@ pub(super) fn provider_key(id: &str, channel: &str, secret: &str) -> ProviderKey
         id: id.to_owned(),
         channel: channel.to_owned(),
         label: "main".to_owned(),
+        terms: crate::KeyTerms::default(),
         secret: weir_base::Secret::new(secret),
         disabled_reason: None,
         disabled_ms: None,
@@ -149,16 +150,21 @@ pub(super) fn call(n: u64) -> CallRow {
 /// What the default chain of four policies decides.
 fn decisions() -> Vec<Decision> {
     let decision = |hook: &'static str, policy: &str, verdict: &'static str| Decision {
-        hook: Cow::Borrowed(hook),
-        policy: policy.into(),
-        digest: hex::encode(sha256(policy.as_bytes())).into(),
+        by: Arc::new(Decider {
+            hook: Cow::Borrowed(hook),
+            policy: policy.into(),
+            digest: hex::encode(sha256(policy.as_bytes())).into(),
+        }),
         micros: 3,
         verdict: Cow::Borrowed(verdict),
     };
     vec![
         decision("access", "permissions", "allow"),
         decision("rewrite", "aliases", "changed"),
-        decision("limit", "limits", "2 rules"),
+        Decision {
+            micros: 0,
+            ..decision("limit", "limits", REMEMBERED)
+        },
         decision("route", "router", "openai-main"),
     ]
 }

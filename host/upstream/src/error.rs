@@ -13,12 +13,22 @@ pub enum SendErrorKind {
     Connect,
     /// The TLS handshake failed, for example over the certificate.
     Tls,
-    /// Lookup, TCP and TLS took longer than `connect_ms`.
+    /// No connection to the proxy, or it does not speak as a proxy should.
+    Proxy,
+    /// The proxy wants another user name and password.
+    ProxyAuth,
+    /// The proxy works, and did not connect to the host.
+    ProxyTarget,
+    /// Lookup and TCP, and the proxy's part, took longer than `connect_ms`.
     ConnectTimeout,
+    /// The TLS handshake took longer than `tls_ms`.
+    TlsTimeout,
     /// Every allowed connection was busy until the first-byte timeout.
     TooManyConnections,
     /// The head of the reply did not come within `first_byte_ms`.
     FirstByteTimeout,
+    /// The head of the reply did not come within `total_ms`.
+    TotalTimeout,
     /// The connection ended before the head of a reply was complete.
     Closed,
     /// The other side does not speak HTTP as agreed, or its head is over the bounds.
@@ -34,9 +44,14 @@ impl SendErrorKind {
             SendErrorKind::Dns => "dns",
             SendErrorKind::Connect => "connect",
             SendErrorKind::Tls => "tls",
+            SendErrorKind::Proxy => "proxy",
+            SendErrorKind::ProxyAuth => "proxy_auth",
+            SendErrorKind::ProxyTarget => "proxy_target",
             SendErrorKind::ConnectTimeout => "connect_timeout",
+            SendErrorKind::TlsTimeout => "tls_timeout",
             SendErrorKind::TooManyConnections => "too_many_connections",
             SendErrorKind::FirstByteTimeout => "first_byte_timeout",
+            SendErrorKind::TotalTimeout => "total_timeout",
             SendErrorKind::Closed => "closed",
             SendErrorKind::Protocol => "protocol",
             SendErrorKind::RequestBody => "request_body",
@@ -48,9 +63,14 @@ impl SendErrorKind {
             SendErrorKind::Dns => "the host name did not resolve",
             SendErrorKind::Connect => "no connection could be made",
             SendErrorKind::Tls => "the TLS handshake failed",
+            SendErrorKind::Proxy => "the proxy could not be used",
+            SendErrorKind::ProxyAuth => "the proxy refused the user name and password",
+            SendErrorKind::ProxyTarget => "the proxy did not connect to the host",
             SendErrorKind::ConnectTimeout => "connecting took too long",
+            SendErrorKind::TlsTimeout => "the TLS handshake took too long",
             SendErrorKind::TooManyConnections => "all connections to the host stayed busy",
             SendErrorKind::FirstByteTimeout => "no reply began in time",
+            SendErrorKind::TotalTimeout => "the attempt took too long",
             SendErrorKind::Closed => "the connection closed before a reply",
             SendErrorKind::Protocol => "the reply was not valid HTTP",
             SendErrorKind::RequestBody => "the request's body could not be read",
@@ -78,7 +98,9 @@ impl SendError {
         matches!(
             self.kind,
             SendErrorKind::ConnectTimeout
+                | SendErrorKind::TlsTimeout
                 | SendErrorKind::FirstByteTimeout
+                | SendErrorKind::TotalTimeout
                 | SendErrorKind::TooManyConnections
         )
     }
@@ -96,6 +118,14 @@ impl SendError {
         Self {
             sent: true,
             reused,
+            ..Self::unsent(kind)
+        }
+    }
+
+    /// With a detail that holds no secret.
+    pub(crate) fn said(kind: SendErrorKind, detail: &str) -> Self {
+        Self {
+            detail: Some(detail.into()),
             ..Self::unsent(kind)
         }
     }

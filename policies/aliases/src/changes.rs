@@ -22,12 +22,29 @@ pub(crate) struct Written {
 pub(crate) struct Changes {
     names: Names,
     defaults: Vec<(String, String)>,
-    caps: Vec<(String, f64, String)>,
+    caps: Vec<Cap>,
     remove: Vec<String>,
     system: Option<String>,
     /// True if nothing but the names can change a call.
     only_names: bool,
 }
+
+/// A number that is lowered where the call has more.
+struct Cap {
+    pointer: String,
+    most: f64,
+    text: String,
+    /// True where the summary's bound on the output covers it, so that the host need not be asked.
+    in_summary: bool,
+}
+
+/// The members whose largest value the summary has as `max_output_tokens`.
+const OUTPUT_BOUNDS: [&str; 4] = [
+    "/max_tokens",
+    "/max_completion_tokens",
+    "/max_output_tokens",
+    "/max_tokens_to_sample",
+];
 
 impl Written {
     pub(crate) fn compile(self) -> Result<Changes, String> {
@@ -44,7 +61,14 @@ impl Written {
             } else {
                 cap.to_string()
             };
-            caps.push((pointer("caps", name)?, cap, text));
+            let pointer = pointer("caps", name)?;
+            let in_summary = OUTPUT_BOUNDS.contains(&pointer.as_str());
+            caps.push(Cap {
+                pointer,
+                most: cap,
+                text,
+                in_summary,
+            });
         }
         let mut remove = Vec::new();
         for name in self.remove {
@@ -85,8 +109,13 @@ impl Changes {
     }
 
     /// Makes the changes; true if the model got a new name. A model that already got one in this
-    /// call keeps it.
-    pub(crate) fn apply(&self, call: &Summary, renamed: bool) -> Result<bool, String> {
+    /// call (`renamed`) keeps it. `untouched` where nothing was changed before.
+    pub(crate) fn apply(
+        &self,
+        call: &Summary,
+        untouched: bool,
+        renamed: bool,
+    ) -> Result<bool, String> {
         for pointer in &self.remove {
             edit::remove_json(pointer)?;
         }
@@ -96,10 +125,15 @@ impl Changes {
                 edit::set_json(pointer, value)?;
             }
         }
-        for (pointer, cap, text) in &self.caps {
-            let number = call::json(pointer).and_then(|found| found.parse::<f64>().ok());
-            if number.is_some_and(|number| number > *cap) {
-                edit::set_json(pointer, text)?;
+        // What the summary says of the call holds until something of it was changed.
+        let untouched = untouched && self.remove.is_empty() && self.defaults.is_empty();
+        for cap in &self.caps {
+            if untouched && cap.in_summary && f64::from(call.max_output_tokens) < cap.most {
+                continue;
+            }
+            let number = call::json(&cap.pointer).and_then(|found| found.parse::<f64>().ok());
+            if number.is_some_and(|number| number > cap.most) {
+                edit::set_json(&cap.pointer, &cap.text)?;
             }
         }
         if let Some(text) = &self.system {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use changes::{Changes, Written};
 use serde_json::Value;
 use weir_sdk::prelude::*;
-use weir_sdk::select::Scope;
+use weir_sdk::select::{Caller, Scope};
 
 /// The policy: what is done to every call, and rules for some.
 pub struct Aliases {
@@ -104,14 +104,18 @@ impl Policy for Aliases {
 
 impl Rewrite for Aliases {
     fn rewrite(&self, call: &Summary) -> Result<(), Denial> {
-        let mut renamed = false;
+        let caller = Caller::new();
+        let (mut untouched, mut renamed) = (true, false);
         for (scope, changes) in &self.rules {
-            if !changes.is_nothing_for(call, renamed) && scope.matches(call) {
-                renamed |= changes.apply(call, renamed).map_err(refused)?;
+            if !changes.is_nothing_for(call, renamed) && scope.matches(call, &caller) {
+                renamed |= changes.apply(call, untouched, renamed).map_err(refused)?;
+                untouched = false;
             }
         }
         if !self.everywhere.is_nothing_for(call, renamed) {
-            self.everywhere.apply(call, renamed).map_err(refused)?;
+            self.everywhere
+                .apply(call, untouched, renamed)
+                .map_err(refused)?;
         }
         Ok(())
     }

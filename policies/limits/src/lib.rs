@@ -7,6 +7,7 @@ mod config;
 
 use config::{Compiled, Dimension};
 use weir_sdk::prelude::*;
+use weir_sdk::select::Caller;
 
 /// The policy: the limits in the order of the configuration.
 pub struct Limits {
@@ -23,13 +24,14 @@ impl Policy for Limits {
 
 impl Limit for Limits {
     fn limits(&self, call: &Summary) -> Result<Vec<Rule>, Denial> {
+        let caller = Caller::new();
         let mut rules = Vec::with_capacity(self.limits.len());
         for limit in &self.limits {
-            if !limit.scope.matches(call) {
+            if !limit.scope.matches(call, &caller) {
                 continue;
             }
             if let Some(bound) = limit.bound() {
-                let key = limit.key(call);
+                let key = limit.key(call, &caller);
                 rules.push(Rule {
                     key,
                     unit: limit.unit,
@@ -38,9 +40,14 @@ impl Limit for Limits {
                 });
             }
         }
+        // All that a limit depends on stays the same for this key.
+        weir_sdk::call::remember(REMEMBER_MS);
         Ok(rules)
     }
 }
+
+/// For how long the gateway may use the rules of a call for others like it.
+const REMEMBER_MS: u32 = 60_000;
 
 impl Compiled {
     /// How much of the unit the window holds; none where the limit is not for this call.
@@ -58,10 +65,10 @@ impl Compiled {
 
     /// The counter's name: what the limit is, then whose it is. The model stands last because the
     /// caller chooses it: no name of a model can end up in another's place.
-    fn key(&self, call: &Summary) -> String {
+    fn key(&self, call: &Summary, caller: &Caller) -> String {
         let part = |dimension| match dimension {
-            Dimension::Tenant => call.tenant.as_str(),
-            Dimension::Key => call.key.as_str(),
+            Dimension::Tenant => caller.tenant(),
+            Dimension::Key => caller.key(),
             Dimension::Model => call.model.as_str(),
         };
         let length: usize = self
@@ -93,15 +100,16 @@ mod tests {
 
     #[test]
     fn keys_hold_no_room_to_spare() {
-        let config =
-            r#"{"limits":[{"per":["key","model"],"unit":"requests","window":"minute","limit":1}]}"#;
+        let config = r#"{"limits":[{"per":["key","model"],"unit":"requests","window":"minute","limit":1},
+                {"match":{"keys":["key_1"]},"per":["key"],"unit":"requests","window":"day","limit":9}]}"#;
         let policy = Limits::configure(config).unwrap();
         let (rules, seen) = Host::new()
             .call(Call::chat("a/b"))
             .run(|call| policy.limits(call));
-        let rule = &rules.unwrap()[0];
+        let rules = rules.unwrap();
+        let rule = &rules[0];
         assert_eq!(rule.key, "requests:60s:key,model/key_1/a/b");
         assert_eq!(rule.key.capacity(), rule.key.len());
-        assert_eq!(seen.imports, 0);
+        assert_eq!((rules.len(), seen.imports), (2, 1), "the key, once");
     }
 }

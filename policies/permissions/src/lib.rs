@@ -1,8 +1,8 @@
 //! The permissions policy: which models, operations, client addresses and times a call may have.
 //!
 //! README.md documents the configuration. Everything is read and normalised at `init`; the hook
-//! compares, and calls into the host only for labels, dialects and hours that the configuration
-//! names. Never here: counting (that is `limits`), changing the call (that is `aliases`).
+//! compares, and calls into the host only for what the configuration names: addresses, hours, and
+//! whose calls a rule is for. Never here: counting (that is `limits`), changing the call (that is `aliases`).
 
 mod addresses;
 mod hours;
@@ -10,7 +10,7 @@ mod hours;
 use addresses::Addresses;
 use hours::Hours;
 use weir_sdk::prelude::*;
-use weir_sdk::select::{Patterns, Scope};
+use weir_sdk::select::{Caller, Patterns, Scope};
 
 /// The policy: what holds for every call, and rules that narrow it for some.
 #[derive(Debug, serde::Deserialize)]
@@ -18,7 +18,12 @@ use weir_sdk::select::{Patterns, Scope};
 pub struct Permissions {
     everywhere: Lists,
     rules: Vec<(Scope, Lists)>,
+    /// Some list is one of hours, so that an answer holds for now only.
+    depends_on_time: bool,
 }
+
+/// For how long the gateway may let calls like one that was allowed pass without asking.
+const REMEMBER_MS: u32 = 60_000;
 
 /// The configuration as it is written. serde cannot both flatten and refuse unknown settings, so
 /// the four lists stand twice.
@@ -71,14 +76,19 @@ impl From<Config> for Permissions {
                 },
             )
         });
+        let everywhere = Lists {
+            models,
+            operations,
+            addresses,
+            hours,
+        };
+        let rules: Vec<(Scope, Lists)> = rules.collect();
+        let depends_on_time =
+            everywhere.hours.is_some() || rules.iter().any(|(_, lists)| lists.hours.is_some());
         Permissions {
-            everywhere: Lists {
-                models,
-                operations,
-                addresses,
-                hours,
-            },
-            rules: rules.collect(),
+            depends_on_time,
+            everywhere,
+            rules,
         }
     }
 }
@@ -123,14 +133,18 @@ impl TryFrom<Vec<String>> for Operations {
 
 impl Access for Permissions {
     fn authorize(&self, call: &Summary) -> Result<(), Denial> {
-        self.everywhere.check(call)?;
+        let caller = Caller::new();
+        self.everywhere.check(call, &caller)?;
         for (scope, lists) in &self.rules {
-            // The scope last: it may ask the host for labels, and most calls pass anyway.
-            if let Err(refusal) = lists.check(call)
-                && scope.matches(call)
+            // The scope last: it may ask the host who calls, and most calls pass anyway.
+            if let Err(refusal) = lists.check(call, &caller)
+                && scope.matches(call, &caller)
             {
                 return Err(refusal.into());
             }
+        }
+        if !self.depends_on_time {
+            weir_sdk::call::remember(REMEMBER_MS);
         }
         Ok(())
     }
@@ -145,7 +159,7 @@ enum Refusal<'a> {
 }
 
 impl Lists {
-    fn check<'a>(&self, call: &'a Summary) -> Result<(), Refusal<'a>> {
+    fn check<'a>(&self, call: &'a Summary, caller: &'a Caller) -> Result<(), Refusal<'a>> {
         if self
             .operations
             .is_some_and(|list| list.0 & (1 << call.operation as u32) == 0)
@@ -164,9 +178,9 @@ impl Lists {
         if self
             .addresses
             .as_ref()
-            .is_some_and(|list| !list.contains(&call.client_ip))
+            .is_some_and(|list| !list.contains(caller.client_ip()))
         {
-            return Err(Refusal::Address(&call.client_ip));
+            return Err(Refusal::Address(caller.client_ip()));
         }
         if self
             .hours
@@ -220,20 +234,27 @@ mod tests {
 
     #[test]
     fn the_host_is_asked_only_for_what_the_configuration_names() {
-        let config = r#"{"models":["gpt-*"],"operations":["chat"],"addresses":["192.0.2.0/24"],
-            "rules":[{"match":{"keys":["key_*"],"labels":{"plan":"free"}},"models":["*-mini"]}]}"#;
-        let policy = Permissions::configure(config).unwrap();
-        let imports = |model| {
+        let config = r#"{"models":["gpt-*"],"operations":["chat"],"rules":[
+            {"match":{"keys":["key_*"],"labels":{"plan":"free"}},"models":["*-mini"]},
+            {"match":{"keys":["key_9"]},"models":["*-nano"]}]}"#;
+        let imports = |config: &str, model| {
+            let policy = Permissions::configure(config).unwrap();
             let mut host = Host::new().call(Call::chat(model).label("plan", "pro"));
             let (result, seen) = host.run(|call| policy.authorize(call));
             result.unwrap();
             seen.imports
         };
         assert_eq!(
-            imports("gpt-4o-mini"),
-            0,
-            "a call that passes the rule's lists is not looked at"
+            imports(config, "gpt-4o-mini"),
+            1,
+            "of a rule whose lists the call passes nothing is asked; the other asks for the key"
         );
-        assert_eq!(imports("gpt-4o"), 1);
+        assert_eq!(
+            imports(config, "gpt-4o"),
+            2,
+            "the key for both rules, and a label"
+        );
+        let addresses = r#"{"addresses":["192.0.2.0/24"],"rules":[{"addresses":["192.0.2.1"]}]}"#;
+        assert_eq!(imports(addresses, "gpt-4o"), 1, "the address, once");
     }
 }

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use weir_sdk::testing::cases::CandidateCase;
 use weir_sdk::testing::{Call, Cases, Host};
 
 #[test]
@@ -9,22 +8,21 @@ fn cases() {
     Cases::<Router>::of("cases").route().check();
 }
 
-fn candidates(json: &str) -> Vec<Candidate> {
-    let cases: Vec<CandidateCase> = serde_json::from_str(json).unwrap();
-    cases.iter().map(CandidateCase::build).collect()
+fn host(channels: &str) -> Host {
+    Host::new().channels(serde_json::from_str(channels).unwrap())
 }
 
 /// How many of 10,000 calls go to each channel first.
 fn shares(config: &str, channels: &str) -> BTreeMap<String, u32> {
     let policy = Router::configure(config).unwrap();
     let mut shares = BTreeMap::new();
-    let mut host = Host::new();
+    let mut host = host(channels);
     for n in 0..10_000 {
         host.set_call(Call::chat("m").id(&format!("req_{n}")));
-        let (attempts, _) = host.run(|call| policy.route(call, candidates(channels)));
-        *shares
-            .entry(attempts.unwrap()[0].channel.clone())
-            .or_default() += 1;
+        let candidates = host.candidates();
+        let (attempts, _) = host.run(|call| policy.route(call, candidates));
+        let first = host.channel_name(attempts.unwrap()[0].channel).unwrap();
+        *shares.entry(first.to_owned()).or_default() += 1;
     }
     shares
 }
@@ -68,8 +66,9 @@ fn the_same_call_goes_the_same_way() {
     let policy = Router::configure("{}").unwrap();
     let channels = r#"[{"channel":"a"},{"channel":"b"},{"channel":"c"},{"channel":"d"}]"#;
     let order = |id: &str| {
-        let mut host = Host::new().call(Call::chat("m").id(id));
-        let (attempts, seen) = host.run(|call| policy.route(call, candidates(channels)));
+        let mut host = host(channels).call(Call::chat("m").id(id));
+        let candidates = host.candidates();
+        let (attempts, seen) = host.run(|call| policy.route(call, candidates));
         assert_eq!(seen.imports, 1, "the id is asked for once");
         attempts
             .unwrap()

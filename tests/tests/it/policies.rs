@@ -65,8 +65,8 @@ answer = { models = [\"show-*\"], show = true }";
         "labels of key and tenant"
     );
     assert_eq!(view["messages"], json!([["user", "Say hello."]]));
-    assert_eq!(view["summary"]["tenant"], "acme");
-    assert_eq!(view["summary"]["client_ip"], "127.0.0.1");
+    assert_eq!(view["tenant"], "acme");
+    assert_eq!(view["client_ip"], "127.0.0.1");
     let text = shown.text();
     assert!(text.contains("x-seen"), "{text}");
     assert!(
@@ -101,7 +101,11 @@ limit = {{ models = [\"twice\"], rules = [{{ key = \"k\", unit = \"requests\", w
 route = {{ models = [\"order-*\"], order = [\"b\", \"a\"], record = \"candidates\" }}
 {}", stored("candidates"));
     let (a, b) = (Provider::start(), Provider::start());
-    let channels = a.channel("openai", "a", "priority = 10") + &b.channel("openai", "b", "");
+    let channels = a.channel(
+        "openai",
+        "a",
+        "priority = 10\nlabels = { region = \"eu\" }\nmodel_map = { \"order-1\" = \"mapped\" }",
+    ) + &b.channel("openai", "b", "");
     let gateway = Gateway::start(&(channels + &probe("probe", "", &config)));
     let client = gateway.acme().header("x-gone", "1");
 
@@ -131,7 +135,26 @@ route = {{ models = [\"order-*\"], order = [\"b\", \"a\"], record = \"candidates
         (&candidates[0]["channel"], &candidates[0]["priority"]),
         (&json!("a"), &json!(10))
     );
-    assert_eq!(candidates[0]["usable_keys"], 1);
+    let [of_a, of_b] = [0, 1].map(|at| &candidates[at]);
+    assert_eq!(
+        (&of_a["usable_keys"], &of_a["headroom"]),
+        (&json!(1), &json!(1.0))
+    );
+    assert_eq!(
+        (&of_a["provider"], &of_a["model"], &of_a["region"]),
+        (&json!("openai"), &json!("mapped"), &json!("eu"))
+    );
+    assert_eq!(
+        (&of_b["channel"], &of_b["model"], &of_b["region"]),
+        (&json!("b"), &json!("order-1"), &Value::Null)
+    );
+    assert_ne!(of_a["number"], of_b["number"]);
+    let total_ms = of_a["total_ms"].as_f64().unwrap();
+    assert!(
+        total_ms >= of_a["first_byte_ms"].as_f64().unwrap() && total_ms > 0.0,
+        "{of_a}"
+    );
+    assert_eq!(of_b["total_ms"], 0.0, "nothing was asked of it before");
 }
 
 #[test]
@@ -208,6 +231,11 @@ fn audit_sees_how_every_call_ended() {
         (&json!("main"), &json!(200), &json!(1))
     );
     assert_eq!(
+        (&seen["tenant"], &seen["client_ip"]),
+        (&json!("acme"), &json!("127.0.0.1")),
+        "after the call too"
+    );
+    assert_eq!(
         (
             &seen["usage"]["input_tokens"],
             &seen["usage"]["output_tokens"]
@@ -227,7 +255,8 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
     let mut settings = FAKE.to_owned();
     for (name, step, limits) in [
         ("trap", "trap", ""),
-        ("loop", "loop", "deadline_ms = 100"),
+        // Its deadline counts its own time only; on a busy machine the others' may be much longer.
+        ("loop", "loop", "deadline_ms = 100\nwait_max_ms = 10000"),
         ("grow", "grow", "memory_max_bytes = 16777216"),
     ] {
         for on_failure in ["deny", "allow"] {
@@ -240,6 +269,8 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
     let gateway = Gateway::start(&settings);
     let is_over = AtomicBool::new(false);
     parallel(4, |number| {
+        // Also where this fails, so that the others end and the failure is heard of.
+        let _over = Over((number == 0).then_some(&is_over));
         if number > 0 {
             let client = gateway.acme();
             while !is_over.load(Ordering::Relaxed) {
@@ -264,7 +295,7 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
                     denied.text()
                 );
                 assert!(denied.text().contains(code), "{name}: {}", denied.text());
-                assert!(took < Duration::from_secs(2), "{name} took {took:?}");
+                assert!(took < Duration::from_secs(5), "{name} took {took:?}");
                 let allowed = gateway.acme().chat(&format!("{name}-allow")).expect(200);
                 let call = gateway.call(&allowed.id());
                 let verdicts: Vec<&str> = call["decisions"]
@@ -279,8 +310,18 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
                 );
             }
         }
-        is_over.store(true, Ordering::Relaxed);
     });
+}
+
+/// Says that a test is over when it is dropped.
+struct Over<'a>(Option<&'a AtomicBool>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        if let Some(is_over) = self.0 {
+            is_over.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 #[test]
@@ -511,7 +552,7 @@ fn the_clients_address_comes_from_trusted_proxies_only() {
         let client = gateway
             .acme()
             .header("x-forwarded-for", "198.51.100.7, 203.0.113.9");
-        client.chat("m").expect(200).json()["summary"]["client_ip"].clone()
+        client.chat("m").expect(200).json()["client_ip"].clone()
     };
     assert_eq!(address(""), "127.0.0.1");
     assert_eq!(
@@ -637,4 +678,66 @@ models = [\"good\"]
             "{seen:?}"
         );
     }
+}
+
+/// The words of a call's decisions, policy by policy.
+fn verdicts(gateway: &Gateway, id: &str) -> Vec<(String, String)> {
+    let call = gateway.call(id);
+    let decisions = call["decisions"].as_array().expect("decisions").clone();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    decisions
+        .iter()
+        .map(|decision| (text(&decision["policy"]), text(&decision["verdict"])))
+        .collect()
+}
+
+#[test]
+fn an_answer_that_holds_is_not_asked_for_again_until_something_changes() {
+    let settings = |models: &str| {
+        format!(
+            "workers = 1
+{FAKE}
+[[policy]]
+name = \"permissions\"
+source = \"builtin:permissions\"
+[policy.config]
+models = [{models}]
+[[policy]]
+name = \"limits\"
+source = \"builtin:limits\"
+[[policy.config.limits]]
+per = [\"key\"]
+unit = \"requests\"
+window = \"minute\"
+limit = 5
+"
+        )
+    };
+    let gateway = Gateway::start(&settings("\"m\", \"n\""));
+    let client = gateway.acme();
+    let said = |model: &str| {
+        let id = client.chat(model).expect(200).id();
+        verdicts(&gateway, &id)
+            .into_iter()
+            .map(|(_, verdict)| verdict)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said("m"), ["allow", "allow"]);
+    assert_eq!(said("m"), ["remembered", "remembered"]);
+    assert_eq!(
+        said("n"),
+        ["allow", "allow"],
+        "another model is another question"
+    );
+    // A denial is never remembered, and what is remembered is counted all the same.
+    client.chat("x").expect(403);
+    client.chat("x").expect(403);
+    assert_eq!(said("n"), ["remembered", "remembered"]);
+    assert_eq!(said("m"), ["remembered", "remembered"]);
+    client.chat("m").expect(429);
+    // A new configuration is another version: nothing of the old one holds.
+    gateway.configure(&settings("\"n\""));
+    eventually("the model is taken away", || {
+        (client.chat("m").status == 403).then_some(())
+    });
 }

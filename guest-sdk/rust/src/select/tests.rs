@@ -70,7 +70,12 @@ fn scopes_hold_all_their_settings() {
     )
     .unwrap();
     let call = || Call::chat("gpt-4o").tenant("acme").label("plan", "pro");
-    let matches = |call: Call| Host::new().call(call).run(|call| scope.matches(call)).0;
+    let matches = |call: Call| {
+        Host::new()
+            .call(call)
+            .run(|call| scope.matches(call, &Caller::new()))
+            .0
+    };
     assert!(matches(call()));
     assert!(!matches(call().tenant("other")));
     assert!(!matches(call().model("o1")));
@@ -85,10 +90,27 @@ fn scopes_hold_all_their_settings() {
 
 #[test]
 fn what_needs_the_host_is_asked_last() {
-    let scope: Scope = serde_json::from_str(r#"{"keys":"other","labels":{"plan":"pro"}}"#).unwrap();
-    let (matched, seen) = Host::new()
-        .call(Call::chat("gpt-4o"))
-        .run(|call| scope.matches(call));
-    assert!(!matched);
-    assert_eq!(seen.imports, 0);
+    let imports = |scopes: &[&str]| {
+        let scopes: Vec<Scope> = scopes
+            .iter()
+            .map(|scope| serde_json::from_str(scope).unwrap())
+            .collect();
+        let (matched, seen) = Host::new().call(Call::chat("gpt-4o")).run(|call| {
+            let caller = Caller::new();
+            scopes.iter().any(|scope| scope.matches(call, &caller))
+        });
+        assert!(!matched);
+        seen.imports
+    };
+    assert_eq!(
+        imports(&[r#"{"models":"o1","keys":"other","tenants":"other"}"#]),
+        0
+    );
+    assert_eq!(imports(&[r#"{"keys":"other","labels":{"plan":"pro"}}"#]), 1);
+    let tenant = r#"{"tenants":"other"}"#;
+    assert_eq!(
+        imports(&[tenant, tenant, r#"{"keys":"other"}"#]),
+        2,
+        "each at most once"
+    );
 }

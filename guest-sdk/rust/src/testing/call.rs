@@ -8,6 +8,9 @@ use crate::types::{Message, Operation, Summary};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     pub(in crate::testing) summary: Summary,
+    pub(in crate::testing) tenant: String,
+    pub(in crate::testing) key: String,
+    pub(in crate::testing) client_ip: String,
     pub(in crate::testing) id: String,
     pub(in crate::testing) dialect: String,
     pub(in crate::testing) method: String,
@@ -30,13 +33,13 @@ impl Call {
             summary: Summary {
                 operation: Operation::Chat,
                 model: model.to_owned(),
-                tenant: "acme".to_owned(),
-                key: "key_1".to_owned(),
-                client_ip: "192.0.2.1".to_owned(),
                 streaming: false,
                 input_tokens: 10,
                 max_output_tokens: 0,
             },
+            tenant: "acme".to_owned(),
+            key: "key_1".to_owned(),
+            client_ip: "192.0.2.1".to_owned(),
             id: "req_1".to_owned(),
             dialect: "openai.chat".to_owned(),
             method: "POST".to_owned(),
@@ -74,19 +77,19 @@ impl Call {
 
     /// The tenant.
     pub fn tenant(mut self, tenant: &str) -> Call {
-        tenant.clone_into(&mut self.summary.tenant);
+        tenant.clone_into(&mut self.tenant);
         self
     }
 
     /// The id of the virtual key.
     pub fn key(mut self, key: &str) -> Call {
-        key.clone_into(&mut self.summary.key);
+        key.clone_into(&mut self.key);
         self
     }
 
     /// The caller's address.
     pub fn client_ip(mut self, ip: &str) -> Call {
-        ip.clone_into(&mut self.summary.client_ip);
+        ip.clone_into(&mut self.client_ip);
         self
     }
 

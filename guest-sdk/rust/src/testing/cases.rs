@@ -10,8 +10,8 @@
 //!   "expect": { "deny": { "status": 403, "code": "model_not_allowed" } } }
 //! ```
 //!
-//! `call` takes what `CallCase` lists; `candidates` goes with the hook `route`; `now_ms` and
-//! `secrets` set the host. `expect` names any of what the hook produced, and each named part must
+//! `call` takes what `CallCase` lists; `candidates` are the channels, by name, which go with the hook
+//! `route` and which `channels` knows in every hook; `now_ms` sets the host. `expect` names any of what the hook produced, and each named part must
 //! be as it says (of an object, the members that it names; `body` is compared whole):
 //! - every hook: `allow` (true), `deny` {status, code, message, retry_after_ms}, `imports` (how many
 //!   calls into the host), `logs` (lines);
@@ -40,7 +40,7 @@ pub struct Cases<P> {
     hooks: BTreeMap<&'static str, Hook<P>>,
 }
 
-type Hook<P> = fn(&P, &Case, &mut Host) -> (Value, Seen);
+type Hook<P> = fn(&P, &mut Host) -> (Value, Seen);
 
 impl<P: Policy> Cases<P> {
     /// Reads the cases of a folder, relative to the package (`"cases"`). A folder that holds none
@@ -105,11 +105,13 @@ impl<P: Policy> Cases<P> {
             (Err(errors), _) => json!({ "errors": errors }),
             (Ok(_), None) => json!({ "problem": format!("no hook `{}` here", case.hook) }),
             (Ok(policy), Some(hook)) => {
-                let mut host = Host::new().call(case.call.build());
+                let mut host = Host::new()
+                    .call(case.call.build())
+                    .channels(case.candidates.clone());
                 if let Some(now_ms) = case.now_ms {
                     host = host.now_ms(now_ms);
                 }
-                let (mut found, seen) = hook(&policy, case, &mut host);
+                let (mut found, seen) = hook(&policy, &mut host);
                 describe(&mut found, &seen);
                 found
             }
@@ -133,7 +135,7 @@ impl<P: Policy> Cases<P> {
 impl<P: Policy + Access> Cases<P> {
     /// Cases may name the hook `access`.
     pub fn access(mut self) -> Self {
-        self.hooks.insert("access", |policy, _, host| {
+        self.hooks.insert("access", |policy, host| {
             let (result, seen) = host.run(|call| policy.authorize(call));
             (outcome(result.map(|()| json!({}))), seen)
         });
@@ -144,7 +146,7 @@ impl<P: Policy + Access> Cases<P> {
 impl<P: Policy + Rewrite> Cases<P> {
     /// Cases may name the hook `rewrite`.
     pub fn rewrite(mut self) -> Self {
-        self.hooks.insert("rewrite", |policy, _, host| {
+        self.hooks.insert("rewrite", |policy, host| {
             let (result, seen) = host.run(|call| policy.rewrite(call));
             (outcome(result.map(|()| json!({}))), seen)
         });
@@ -155,7 +157,7 @@ impl<P: Policy + Rewrite> Cases<P> {
 impl<P: Policy + Limit> Cases<P> {
     /// Cases may name the hook `limit`.
     pub fn limit(mut self) -> Self {
-        self.hooks.insert("limit", |policy, _, host| {
+        self.hooks.insert("limit", |policy, host| {
             let (result, seen) = host.run(|call| policy.limits(call));
             let rules =
                 |rules: Vec<Rule>| json!({ "rules": rules.iter().map(rule).collect::<Vec<_>>() });
@@ -168,10 +170,11 @@ impl<P: Policy + Limit> Cases<P> {
 impl<P: Policy + Route> Cases<P> {
     /// Cases may name the hook `route`.
     pub fn route(mut self) -> Self {
-        self.hooks.insert("route", |policy, case, host| {
-            let candidates = case.candidates.iter().map(CandidateCase::build).collect();
+        self.hooks.insert("route", |policy, host| {
+            let candidates = host.candidates();
             let (result, seen) = host.run(|call| policy.route(call, candidates));
-            let attempts = |list: Vec<Attempt>| json!({ "attempts": list.iter().map(attempt).collect::<Vec<_>>() });
+            let shown = |one: &Attempt| attempt(one, host);
+            let attempts = |list: Vec<Attempt>| json!({ "attempts": list.iter().map(shown).collect::<Vec<_>>() });
             (outcome(result.map(attempts)), seen)
         });
         self
@@ -181,7 +184,7 @@ impl<P: Policy + Route> Cases<P> {
 impl<P: Policy + Answer> Cases<P> {
     /// Cases may name the hook `answer`.
     pub fn answer(mut self) -> Self {
-        self.hooks.insert("answer", |policy, _, host| {
+        self.hooks.insert("answer", |policy, host| {
             let (result, seen) = host.run(|call| policy.answer(call));
             let response =
                 |found: Option<Response>| json!({ "response": found.as_ref().map(response) });
@@ -259,9 +262,11 @@ fn rule(rule: &Rule) -> Value {
     json!({ "key": rule.key, "unit": unit, "window": window, "limit": rule.limit })
 }
 
-fn attempt(attempt: &Attempt) -> Value {
+/// By the channel's name, or by its number where no channel has it.
+fn attempt(attempt: &Attempt, host: &Host) -> Value {
+    let name = host.channel_name(attempt.channel);
     json!({
-        "channel": attempt.channel,
+        "channel": name.map_or_else(|| attempt.channel.into(), Value::from),
         "first_byte_timeout_ms": attempt.first_byte_timeout_ms,
         "hedge_after_ms": attempt.hedge_after_ms,
     })

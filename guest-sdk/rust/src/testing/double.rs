@@ -60,6 +60,22 @@ pub(crate) mod call {
     pub(crate) fn path() -> String {
         host(|state| state.call.path.clone())
     }
+    pub(crate) fn tenant() -> String {
+        host(|state| state.call.tenant.clone())
+    }
+    pub(crate) fn key() -> String {
+        host(|state| state.call.key.clone())
+    }
+    pub(crate) fn client_ip() -> String {
+        host(|state| state.call.client_ip.clone())
+    }
+    /// Not counted: it is one call into the host in a minute.
+    pub(crate) fn remember(for_ms: u32) {
+        host(|state| {
+            state.seen.imports -= 1;
+            state.seen.remember_ms = for_ms;
+        });
+    }
     pub(crate) fn label(name: &str) -> Option<String> {
         host(|state| find(&state.call.labels, name))
     }
@@ -86,6 +102,34 @@ pub(crate) mod call {
         list.iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.clone())
+    }
+}
+
+pub(crate) mod channels {
+    use super::{State, host};
+    use crate::testing::cases::CandidateCase;
+
+    fn of<T: Default>(channel: u32, find: impl FnOnce(&State, &CandidateCase) -> T) -> T {
+        host(|state| {
+            let known = state.channel(channel);
+            known.map_or_else(T::default, |known| find(state, known))
+        })
+    }
+
+    pub(crate) fn name(channel: u32) -> String {
+        of(channel, |_, known| known.channel.clone())
+    }
+    pub(crate) fn provider(channel: u32) -> String {
+        of(channel, |_, known| known.provider.clone())
+    }
+    pub(crate) fn model(channel: u32) -> String {
+        of(channel, |state, known| {
+            let own = known.model.as_ref();
+            own.unwrap_or(&state.call.summary.model).clone()
+        })
+    }
+    pub(crate) fn label(channel: u32, name: &str) -> Option<String> {
+        of(channel, |_, known| known.labels.get(name).cloned())
     }
 }
 

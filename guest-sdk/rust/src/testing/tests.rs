@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{call, clock, edit, firewall, http, log, metrics, models, secrets, store};
+use crate::{call, channels, clock, edit, firewall, http, log, metrics, models, secrets, store};
 
 #[test]
 fn the_call_is_shown_as_it_was_built() {
@@ -13,10 +13,12 @@ fn the_call_is_shown_as_it_was_built() {
             {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}]},
         ], "n/a": {"~": 1}}));
     let (_, seen) = Host::new().call(call).run(|summary| {
+        assert_eq!(summary.model, "gpt-4o");
         assert_eq!(
-            (summary.model.as_str(), summary.tenant.as_str()),
-            ("gpt-4o", "acme")
+            (call::tenant(), call::key()),
+            ("acme".into(), "key_1".into())
         );
+        assert_eq!(call::client_ip(), "192.0.2.1");
         assert_eq!(call::id(), "req_9");
         assert_eq!(call::label("env").as_deref(), Some("prod"));
         assert_eq!(call::label("other"), None);
@@ -36,7 +38,32 @@ fn the_call_is_shown_as_it_was_built() {
             ]
         );
     });
-    assert_eq!(seen.imports, 8);
+    assert_eq!(seen.imports, 11);
+}
+
+#[test]
+fn channels_are_known_by_their_numbers() {
+    let channels = json!([
+        { "channel": "a", "provider": "openai", "labels": { "region": "eu" } },
+        { "channel": "b", "model": "gpt-4o-2" },
+    ]);
+    let mut host = Host::new().channels(serde_json::from_value(channels).unwrap());
+    let candidates = host.candidates();
+    host.run(|_| {
+        let [a, b] = [candidates[0].channel, candidates[1].channel];
+        assert_eq!(
+            (channels::name(a), channels::name(b)),
+            ("a".into(), "b".into())
+        );
+        assert_eq!(channels::provider(a), "openai");
+        assert_eq!(channels::model(a), "gpt-4o");
+        assert_eq!(channels::model(b), "gpt-4o-2");
+        assert_eq!(channels::label(a, "region").as_deref(), Some("eu"));
+        assert_eq!(channels::label(b, "region"), None);
+        assert_eq!((channels::name(0), channels::model(9)), Default::default());
+    });
+    assert_eq!(host.channel_name(candidates[1].channel), Some("b"));
+    assert!(candidates[0].is_usable() && candidates[0].prices().is_none());
 }
 
 #[test]

@@ -177,9 +177,9 @@ fn attempt(row: &AttemptRow) -> AttemptView {
 
 fn decision(row: &Decision) -> DecisionView {
     DecisionView {
-        hook: row.hook.to_string(),
-        policy: row.policy.to_string(),
-        digest: row.digest.to_string(),
+        hook: row.by.hook.to_string(),
+        policy: row.by.policy.to_string(),
+        digest: row.by.digest.to_string(),
         micros: row.micros,
         verdict: row.verdict.to_string(),
     }

@@ -35,6 +35,9 @@ pub(super) struct ChannelInput {
     /// The provider's names for models that callers name otherwise.
     #[serde(default)]
     model_map: BTreeMap<String, String>,
+    /// Facts for policies.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
     /// Channels of higher priority are tried first.
     #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<u32>,
@@ -57,6 +60,34 @@ pub(super) struct ChannelInput {
     /// Longest time until a reply begins, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_timeout_ms: Option<u64>,
+    /// Which of its keys a call takes: round_robin, least_loaded, weighted or sticky.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_strategy: Option<String>,
+    /// What sticky goes by: key, tenant, label:NAME, prompt_cache_key or header:NAME.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sticky_by: Option<String>,
+    /// Times of this channel, for all calls or for calls of some kinds: the fields of a
+    /// `[[channel.timeout]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    timeout: Option<Value>,
+    /// The proxy on the way to the provider: http://host:port or socks5://host:port. One with a user
+    /// name and password is kept elsewhere and named here as env:NAME or file:PATH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
+    /// File (PEM) with the authorities that the provider must be certified by. A relative path begins
+    /// in the folder in which weir was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<String>,
+    /// File (PEM) with the certificate that is shown to the provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_cert_file: Option<String>,
+    /// File (PEM) with its private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_key_file: Option<String>,
+    /// The provider is another Weir, which is told where the call has been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cascade: Option<bool>,
     /// How a channel of the `fake` dialect answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -87,6 +118,11 @@ struct HealthView {
     samples: u32,
     /// Mean time to the first byte, in milliseconds; recent calls weigh more.
     first_byte_ms: f32,
+    /// Mean time to the last byte of replies that came whole, in milliseconds; recent calls weigh
+    /// more, as they do in the next.
+    total_ms: f32,
+    /// Mean of the output tokens per second of streamed replies, after their first byte.
+    tokens_per_second: f32,
     /// Calls under way.
     in_flight: u32,
     /// It failed several times in a row and rests.
@@ -98,11 +134,20 @@ struct HealthView {
 }
 
 /// The settings that the store keeps in a field of their own.
-const FURTHER: [&str; 5] = [
+const FURTHER: [&str; 14] = [
+    "labels",
+    "key_strategy",
+    "sticky_by",
     "headers",
     "stream_usage",
     "http2",
     "first_byte_timeout_ms",
+    "timeout",
+    "proxy",
+    "ca_file",
+    "client_cert_file",
+    "client_key_file",
+    "cascade",
     "fake",
 ];
 
@@ -131,6 +176,7 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         base_url: channel.base_url.as_ref().map(ToString::to_string),
         models: Some(channel.models.patterns().to_vec()),
         model_map: channel.model_map.clone(),
+        labels: channel.labels.clone(),
         priority: Some(channel.priority),
         weight: Some(channel.weight),
         disabled: channel.disabled,
@@ -138,7 +184,12 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         stream_usage: Some(channel.stream_usage),
         http2: Some(channel.http2.as_str().to_owned()),
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
-        fake: None,
+        key_strategy: Some(channel.key_strategy.as_str().to_owned()),
+        sticky_by: Some(channel.sticky_by.text()),
+        proxy: channel.proxy.as_ref().map(ToString::to_string),
+        cascade: Some(channel.cascade),
+        // Files are the file's business, and so are times; `GET /admin/v1/config` shows both.
+        ..ChannelInput::default()
     }
 }
 
@@ -154,6 +205,7 @@ fn checked(
         .channels
         .first()
         .ok_or_else(|| ApiError::field("name", "is missing"))?;
+    refuse_password(&input, channel)?;
     let mut settings = serde_json::to_value(&input).unwrap_or_default();
     if let Value::Object(fields) = &mut settings {
         fields.retain(|name, _| FURTHER.contains(&name.as_str()));
@@ -175,6 +227,19 @@ fn checked(
         created_ms,
         updated_ms: now_ms,
     })
+}
+
+/// What the API takes it also shows, and the store keeps it as it is: no place for a password.
+fn refuse_password(input: &ChannelInput, channel: &config::Channel) -> Result<(), ApiError> {
+    let written = input.proxy.as_deref().unwrap_or_default();
+    let elsewhere = written.starts_with("env:") || written.starts_with("file:");
+    match &channel.proxy {
+        Some(proxy) if proxy.has_login() && !elsewhere => Err(ApiError::field(
+            "proxy",
+            "holds a password; keep the URL in a variable or a file and write \"env:NAME\" or \"file:PATH\"",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The channel that the settings file declares under this name.
@@ -209,8 +274,10 @@ fn health(state: &AdminState, name: &str) -> Option<HealthView> {
         error_rate: measured.error_rate,
         samples: measured.samples,
         first_byte_ms: measured.first_byte_ms,
+        total_ms: measured.total_ms,
+        tokens_per_second: measured.tokens_per_second,
         in_flight: measured.in_flight,
-        tripped: measured.tripped,
+        tripped: measured.tripped_ms > 0,
         keys: channel.keys.keys().len(),
         keys_usable: channel.keys.usable(now_ms),
     })

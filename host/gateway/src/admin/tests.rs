@@ -68,6 +68,7 @@ impl Api {
             metrics,
             bans,
             clock,
+            retests: Retests::new().0,
             admin_key_hash: weir_store::sha256(KEY.as_bytes()),
             open_metrics: false,
             workers: 2,
@@ -390,16 +391,17 @@ async fn a_channel_and_its_key_from_beginning_to_end() {
         .call(
             "PATCH",
             "channels/mine",
-            json!({ "priority": 7, "models": null }),
+            json!({ "priority": 7, "models": null, "labels": { "region": "eu" } }),
         )
         .await;
     assert_eq!(
         (
             &channel["priority"],
             &channel["models"],
-            &channel["health"]["keys"]
+            &channel["health"]["keys"],
+            &channel["labels"]["region"]
         ),
-        (&json!(7), &json!(["*"]), &json!(1))
+        (&json!(7), &json!(["*"]), &json!(1), &json!("eu"))
     );
     assert_eq!(
         api.call("DELETE", "channels/mine", Value::Null).await.0,
@@ -646,7 +648,7 @@ async fn the_description_has_every_path_and_no_loose_end() {
     }
     assert_eq!(
         description["paths"].as_object().unwrap().len(),
-        26,
+        28,
         "{:?}",
         description["paths"].as_object().unwrap().keys()
     );

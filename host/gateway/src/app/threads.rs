@@ -12,8 +12,19 @@ use weir_policy::Engine;
 use weir_upstream::{PoolSettings, Tls};
 
 use crate::pipeline::audit::{self, Finished};
+use crate::pipeline::retest::{self, Asked};
 use crate::pipeline::{Shared, Worker, inner};
 use crate::services::InnerCall;
+
+/// What the threads wait for.
+pub struct SideWork {
+    /// Policies' questions to models.
+    pub questions: mpsc::Receiver<InnerCall>,
+    /// Provider keys to be tried.
+    pub asked: mpsc::Receiver<Asked>,
+    /// Calls to be audited.
+    pub finished: mpsc::Receiver<Finished>,
+}
 
 /// The threads, until they are stopped.
 pub struct SideThreads {
@@ -28,9 +39,13 @@ impl SideThreads {
         engine: &Arc<Engine>,
         tls: &Tls,
         pool: PoolSettings,
-        questions: mpsc::Receiver<InnerCall>,
-        finished: mpsc::Receiver<Finished>,
+        work: SideWork,
     ) -> io::Result<Self> {
+        let SideWork {
+            questions,
+            asked,
+            finished,
+        } = work;
         let (stop, stopping) = watch::channel(());
         let audit = {
             let (engine, metrics) = (Arc::clone(engine), Arc::clone(&shared.metrics));
@@ -41,7 +56,7 @@ impl SideThreads {
         let inner = {
             let (shared, engine, tls) = (Arc::clone(shared), Arc::clone(engine), tls.clone());
             spawn("weir-inner", stopping, move || {
-                answer(shared, engine, tls, pool, questions)
+                answer(shared, engine, tls, pool, questions, asked)
             })?
         };
         Ok(Self {
@@ -89,15 +104,17 @@ where
         })
 }
 
-/// Puts policies' questions through the pipeline, side by side.
+/// Puts policies' questions through the pipeline, side by side, and tries dead provider keys again.
 async fn answer(
     shared: Arc<Shared>,
     engine: Arc<Engine>,
     tls: Tls,
     pool: PoolSettings,
     mut questions: mpsc::Receiver<InnerCall>,
+    asked: mpsc::Receiver<Asked>,
 ) {
     let worker = Rc::new(Worker::new(shared, engine, tls, pool));
+    tokio::task::spawn_local(retest::run(Rc::clone(&worker), asked));
     while let Some(question) = questions.recv().await {
         let worker = Rc::clone(&worker);
         tokio::task::spawn_local(async move {

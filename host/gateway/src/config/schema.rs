@@ -20,7 +20,7 @@ pub(super) struct Field {
 macro_rules! settings {
     (
         $(#[doc = $section_doc:literal])+
-        $(#[derive($derive:ident)])?
+        $(#[derive($($derive:ident),+)])?
         $vis:vis struct $section:ident {
             $(
                 $(#[doc = $doc:literal])+
@@ -29,7 +29,7 @@ macro_rules! settings {
         }
     ) => {
         $(#[doc = $section_doc])+
-        #[derive(Debug, Clone $(, $derive)?)]
+        #[derive(Debug, Clone $($(, $derive)+)?)]
         $vis struct $section {
             $($(#[doc = $doc])+ $vis $name: $type,)+
         }

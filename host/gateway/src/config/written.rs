@@ -20,7 +20,8 @@ use super::setting::At;
 use super::types::SecretRef;
 
 pub(super) use channel::Channel;
-pub use channel::{ChannelDialect, Fake, Http2};
+pub(super) use channel::ChannelTimeout;
+pub use channel::{CallKind, ChannelDialect, Fake, Http2, KeyStrategy};
 pub use policy::{FailureRule, Isolation, Mode};
 pub(super) use policy::{Grants, Policy, Price};
 pub use sections::{

@@ -1,7 +1,6 @@
 //! answer: a policy may answer in the provider's place. The first answer counts.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -9,14 +8,18 @@ use weir_base::Fault;
 use weir_policy::{Hook, Response};
 
 use super::attempt::{Reply, Source};
+use super::chain::Chain;
 use super::hook::Running;
 use super::open::Open;
 use super::target::is_own;
 use super::worker::Worker;
 
 /// Asks the answer policies in order until one answers.
-pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<Option<Reply>, Fault> {
-    let chain = Arc::clone(&open.chain);
+pub async fn run(
+    worker: &Rc<Worker>,
+    open: &mut Open,
+    chain: &Chain,
+) -> Result<Option<Reply>, Fault> {
     for binding in chain.with(Hook::Answer) {
         let running = Running::new(open, binding, Hook::Answer);
         let answer = worker

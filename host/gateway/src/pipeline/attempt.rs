@@ -30,9 +30,12 @@ use weir_store::AttemptRow;
 use weir_upstream::Body as UpstreamBody;
 use weir_wire::kept;
 
+use super::chain::Chain;
+use super::channel::Channel;
 use super::open::Open;
 use super::route::Planned;
 use super::worker::Worker;
+use crate::keys::ProviderKey;
 use crate::telemetry::AttemptOutcome;
 use failure::Failed;
 use flight::Flight;
@@ -93,18 +96,20 @@ enum Ending {
     Fault(Fault),
 }
 
-/// Tries the plan until a provider answers.
+/// Tries the plan until a provider answers. `chain`: the policies that route other models, where the
+/// call falls back on one.
 pub async fn run(
     worker: &Rc<Worker>,
     open: &mut Open,
     mut plan: Vec<Planned>,
+    chain: &Chain,
 ) -> Result<Reply, Fault> {
     let steered = steer::steer(worker, open, &mut plan)?;
     let left = open.call.snapshot.config.limits.attempts_max;
     let (mut ending, left) = fly_plan(worker, open, &plan, steered.key, left, false).await?;
     let may_fall_back = !steered.fixed && !open.call.snapshot.config.fallbacks.is_empty();
     if may_fall_back && !matches!(&ending, Ending::Reply(reply, true) if reply.status < 400) {
-        ending = Box::pin(fallback::instead(worker, open, ending, left)).await;
+        ending = Box::pin(fallback::instead(worker, open, chain, ending, left)).await;
     }
     match ending {
         Ending::Reply(reply, _) => Ok(reply),
@@ -126,6 +131,9 @@ async fn fly_plan(
     let mut last = None;
     while let Some(target) = tries.next(worker, open, worker.now_ms()) {
         if !pause(target.pause_ms, until).await {
+            if let Some(lease) = target.lease {
+                lease.undo(worker.now_ms());
+            }
             last.get_or_insert_with(|| Ending::Fault(failure::out_of_time()));
             break;
         }
@@ -164,7 +172,7 @@ async fn fly_plan(
         }
     }
     open.serving = None;
-    let none = || Ending::Fault(failure::no_usable_key(worker, plan));
+    let none = || Ending::Fault(failure::no_usable_key(worker, open, plan));
     Ok((last.unwrap_or_else(none), tries.left()))
 }
 
@@ -182,14 +190,15 @@ fn land(
     worker: &Rc<Worker>,
     open: &mut Open,
     tries: &mut Tries<'_>,
-    (flight, sent): hedge::Landing,
+    (mut flight, sent): hedge::Landing,
 ) -> Landed {
+    let key_id = flight.key_id();
+    let mut lease = flight.target.lease.take();
     let channel = flight.channel();
-    let key = flight.target.key.as_deref();
     let elapsed = flight.began.elapsed();
     let mut row = AttemptRow {
         channel: Arc::clone(&channel.name),
-        key: flight.key_id(),
+        key: key_id.clone(),
         status: None,
         failure: None,
         ms: u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX),
@@ -201,10 +210,12 @@ fn land(
     };
     open.outcome.channel = Some(Arc::clone(channel));
     open.outcome.upstream_model = Some(Arc::clone(&flight.model));
-    open.outcome.provider_key = flight.key_id();
+    open.outcome.provider_key = key_id.clone();
     open.serving = flight.serving.take();
+    if let Some(serving) = &mut open.serving {
+        serving.first_byte = elapsed;
+    }
     let now_ms = worker.now_ms();
-    let standing = standing(channel, key);
     let mut got = match sent {
         Ok(got) => got,
         Err(failed) => {
@@ -212,9 +223,9 @@ fn land(
             open.attempts.push(row);
             channel.health.failed(now_ms, cooldown(open));
             let at_once = matches!(failed, Failed::Send(_) | Failed::Silent);
-            standing.failed(now_ms, at_once, cooldown(open));
+            standing(channel, lease.as_deref()).failed(now_ms, at_once, cooldown(open));
             mark(open, failed.outcome());
-            tries.channel_failed(&flight.target, !failed.is_timeout());
+            tries.channel_failed(flight.target.at, key_id, !failed.is_timeout());
             // What may have had its effect must not have it twice.
             let more = !failed.may_have_worked() || may_be_repeated(open);
             return Landed::Failed(Ending::Fault(failed.fault(channel)), more);
@@ -222,12 +233,15 @@ fn land(
     };
     row.status = Some(got.status);
     channel.metrics.first_byte(elapsed);
-    let verdict = judge(&got);
+    let mut verdict = judge(&got);
+    key::refused(open, lease.as_mut(), &got, &mut verdict, now_ms);
+    let key = lease.as_deref();
+    let standing = standing(channel, key);
     consequences(worker, open, channel, key, &verdict, now_ms);
     if verdict == Verdict::NextChannel {
         channel.health.failed(now_ms, cooldown(open));
         standing.failed(now_ms, false, cooldown(open));
-        tries.channel_failed(&flight.target, true);
+        tries.channel_failed(flight.target.at, key_id, true);
     } else {
         let first_byte_ms = elapsed.as_secs_f32() * 1_000.0;
         channel.health.answered(now_ms, first_byte_ms);
@@ -243,18 +257,21 @@ fn land(
     }
     standing.went_well();
     let outcome = if got.status < 400 {
-        note(worker, open, &flight, &mut got);
+        note(worker, open, channel, key, &mut got);
         AttemptOutcome::Success
     } else {
         AttemptOutcome::Rejected
     };
     mark(open, outcome);
     open.attempts.push(row);
+    if let Some(serving) = &mut open.serving {
+        serving.lease = lease;
+    }
     Landed::Answer(got.into_reply())
 }
 
 /// Remembers who made what the reply says was made.
-fn note(worker: &Worker, open: &Open, flight: &Flight, got: &mut Got) {
+fn note(worker: &Worker, open: &Open, channel: &Channel, key: Option<&ProviderKey>, got: &mut Got) {
     let Source::Upstream { held, .. } = &mut got.source else {
         return;
     };
@@ -264,11 +281,7 @@ fn note(worker: &Worker, open: &Open, flight: &Flight, got: &mut Got) {
     }
     if let Some(id) = kept::made(call.dialect, held.beginning()) {
         let settings = &call.snapshot.config.pins;
-        let key = flight.target.key.as_deref();
-        worker
-            .shared
-            .pins
-            .note(call, id, flight.channel(), key, settings);
+        worker.shared.pins.note(call, id, channel, key, settings);
     }
 }
 

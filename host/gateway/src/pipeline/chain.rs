@@ -1,8 +1,10 @@
 //! The ordered policies that apply to a call, sorted by hook so that a phase walks only its own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use weir_policy::{Hook, Version};
+use weir_store::{Decider, Decision};
 
 use crate::telemetry::PolicyMetrics;
 
@@ -31,14 +33,34 @@ pub struct Binding {
     pub name: Arc<str>,
     /// The compiled version that this snapshot runs.
     pub version: Arc<Version>,
-    /// The digest of that version, shortened for the ledger.
-    pub digest: Arc<str>,
+    /// Each hook of that version as the ledger names it, with the digest shortened.
+    pub deciders: [Arc<Decider>; Hook::ALL.len()],
     /// What becomes of a call when it fails.
     pub on_failure: OnFailure,
     /// Whether it decides.
     pub mode: Mode,
     /// Where its metrics go.
     pub metrics: PolicyMetrics,
+}
+
+impl Binding {
+    /// What its hook decided.
+    pub fn decision(&self, hook: Hook, micros: u32, verdict: Cow<'static, str>) -> Decision {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "there is one for each hook, by its number"
+        )]
+        let by = Arc::clone(&self.deciders[hook as usize]);
+        let verdict = match self.mode {
+            Mode::Enforce => verdict,
+            Mode::Shadow => Cow::Owned(format!("shadow:{verdict}")),
+        };
+        Decision {
+            by,
+            micros,
+            verdict,
+        }
+    }
 }
 
 /// The policies of one tenant's calls, in order.

@@ -1,9 +1,10 @@
-//! What has been measured of one channel: calls in flight, failures, time to the first byte.
+//! What has been measured of one channel: calls in flight, failures, times, tokens per second.
 //!
 //! Shared by all workers and kept across reloads, by channel name. Atomics only: a figure may be a
 //! call behind, which no decision notices.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::budget::Budget;
 use crate::keys::{Cooldown, Rest, Standing};
@@ -16,7 +17,9 @@ const BUCKETS: usize = 6;
 const SAMPLES_MIN: u32 = 10;
 /// Failures in a row after which the channel is left alone for a while.
 const FAILURES_TO_TRIP: u32 = 3;
-/// How much of the mean a new first-byte time makes up.
+/// A reply that was there at once says nothing about how fast its tokens were made.
+const STREAM_MIN: Duration = Duration::from_millis(10);
+/// How much of a mean a new value makes up.
 const NEW_SHARE: f32 = 0.1;
 
 /// One slice of the window. `slot` says which ten seconds it counts.
@@ -27,12 +30,34 @@ struct Bucket {
     failures: AtomicU32,
 }
 
+/// An exponentially weighted mean, 0 until there is one: the bits of an `f32`.
+#[derive(Debug, Default)]
+struct Mean(AtomicU32);
+
+impl Mean {
+    fn get(&self) -> f32 {
+        f32::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    fn add(&self, value: f32) {
+        let mean = self.get();
+        let next = if mean == 0.0 {
+            value
+        } else {
+            mean + (value - mean) * NEW_SHARE
+        };
+        self.0.store(next.to_bits(), Ordering::Relaxed);
+    }
+}
+
 /// The measurements of one channel.
 #[derive(Debug, Default)]
 pub struct Health {
     buckets: [Bucket; BUCKETS],
     in_flight: AtomicU32,
-    first_byte_ms: AtomicU32,
+    first_byte_ms: Mean,
+    total_ms: Mean,
+    tokens_per_second: Mean,
     failures_in_a_row: AtomicU32,
     rest: Rest,
     /// How the last tries went, for a channel without keys; else each key has its own.
@@ -50,10 +75,15 @@ pub struct Measured {
     pub samples: u32,
     /// Exponentially weighted mean of the time to the first byte, milliseconds.
     pub first_byte_ms: f32,
+    /// The same of the time to the last byte, of replies that came whole, milliseconds.
+    pub total_ms: f32,
+    /// The same of the output tokens per second after the first byte, of streamed replies.
+    pub tokens_per_second: f32,
     /// Calls under way.
     pub in_flight: u32,
-    /// Whether the channel failed several times in a row and is best left alone.
-    pub tripped: bool,
+    /// For how many more milliseconds the channel, which failed several times in a row, is best
+    /// left alone.
+    pub tripped_ms: u32,
 }
 
 impl Health {
@@ -71,16 +101,24 @@ impl Health {
     pub fn answered(&self, now_ms: u64, first_byte_ms: f32) {
         let bucket = self.bucket(now_ms);
         bucket.calls.fetch_add(1, Ordering::Relaxed);
-        let mean = f32::from_bits(self.first_byte_ms.load(Ordering::Relaxed));
-        let next = if mean == 0.0 {
-            first_byte_ms
-        } else {
-            mean + (first_byte_ms - mean) * NEW_SHARE
-        };
-        self.first_byte_ms.store(next.to_bits(), Ordering::Relaxed);
+        self.first_byte_ms.add(first_byte_ms);
         if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
             self.rest.end();
+        }
+    }
+
+    /// A reply came whole, `total` after its attempt began; `streamed`: the output tokens that its
+    /// provider reported, and how long they took to come after the first byte.
+    pub fn completed(&self, total: Duration, streamed: Option<(u64, Duration)>) {
+        self.total_ms.add(total.as_secs_f32() * 1_000.0);
+        if let Some((tokens, took)) = streamed
+            && tokens > 0
+            && took >= STREAM_MIN
+        {
+            #[expect(clippy::cast_precision_loss, reason = "a speed needs no more digits")]
+            let speed = tokens as f32 / took.as_secs_f32();
+            self.tokens_per_second.add(speed);
         }
     }
 
@@ -119,9 +157,12 @@ impl Health {
         Measured {
             error_rate,
             samples: calls,
-            first_byte_ms: f32::from_bits(self.first_byte_ms.load(Ordering::Relaxed)),
+            first_byte_ms: self.first_byte_ms.get(),
+            total_ms: self.total_ms.get(),
+            tokens_per_second: self.tokens_per_second.get(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            tripped: self.rest.until_ms() > now_ms,
+            tripped_ms: u32::try_from(self.rest.until_ms().saturating_sub(now_ms))
+                .unwrap_or(u32::MAX),
         }
     }
 
@@ -181,15 +222,36 @@ mod tests {
     }
 
     #[test]
+    fn whole_replies_tell_their_time_and_streams_their_speed() {
+        let health = Health::default();
+        let ms = Duration::from_millis;
+        health.completed(ms(100), None);
+        let measured = health.measured(0);
+        assert_eq!(
+            (measured.total_ms, measured.tokens_per_second),
+            (100.0, 0.0)
+        );
+        health.completed(ms(200), Some((50, ms(500))));
+        let measured = health.measured(0);
+        assert_eq!(
+            (measured.total_ms, measured.tokens_per_second),
+            (110.0, 100.0)
+        );
+        health.completed(ms(110), Some((50, ms(5))));
+        health.completed(ms(110), Some((0, ms(50))));
+        assert_eq!(health.measured(0).tokens_per_second, 100.0);
+    }
+
+    #[test]
     fn failures_in_a_row_trip_and_one_answer_mends() {
         let health = Health::default();
         for _ in 0..3 {
             health.failed(5_000, COOLDOWN);
         }
-        assert!(health.measured(5_500).tripped);
-        assert!(!health.measured(6_000).tripped);
+        assert_eq!(health.measured(5_500).tripped_ms, 500);
+        assert_eq!(health.measured(6_000).tripped_ms, 0);
         health.answered(6_000, 1.0);
         health.failed(6_001, COOLDOWN);
-        assert!(!health.measured(6_001).tripped);
+        assert_eq!(health.measured(6_001).tripped_ms, 0);
     }
 }

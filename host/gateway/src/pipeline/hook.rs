@@ -1,28 +1,25 @@
 //! What every hook call has in common: what it is told, and what becomes of its answer.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use weir_base::{Blame, Fault, Operation};
 use weir_policy::worker::Answer;
-use weir_policy::{CallScope, Denial, Failure, Hook, Summary};
-use weir_store::Decision;
+use weir_policy::{CallScope, Denial, Failure, Hook, Rules, Summary};
 
 use super::call::{Call, Request};
 use super::chain::{Binding, Mode, OnFailure};
 use super::open::Open;
+use super::worker::Worker;
 
-/// The facts that every hook is handed, kept in the shape that the record of them borrows from.
+/// The facts that every hook is handed, kept in the shape that the record of them borrows from. Who
+/// calls is not among them: a policy asks for it, see `host.rs`.
 #[derive(Debug, Clone)]
 pub struct Facts {
     operation: Operation,
     /// The model as the caller asked, or as `rewrite` left it.
     pub model: Arc<str>,
-    tenant: Arc<str>,
-    key: Arc<str>,
-    client: String,
     /// Whether a stream is asked for.
     pub streaming: bool,
     /// The estimate of the prompt's tokens.
@@ -33,13 +30,10 @@ pub struct Facts {
 
 impl Facts {
     /// The facts of `call` as its request stands.
-    pub fn of(call: &Call, client: IpAddr, request: &Request) -> Self {
+    pub fn of(call: &Call, request: &Request) -> Self {
         Self {
             operation: call.operation,
             model: Arc::from(request.model.as_str()),
-            tenant: Arc::clone(&call.key.tenant.id),
-            key: Arc::clone(&call.key.id),
-            client: client.to_string(),
             streaming: request.head.stream,
             input_tokens: request.head.input_tokens_estimate,
             max_output_tokens: request.head.max_output_tokens.unwrap_or(0),
@@ -61,9 +55,6 @@ impl Facts {
         Summary {
             operation: operation(self.operation),
             model: &self.model,
-            tenant: &self.tenant,
-            key: &self.key,
-            client_ip: &self.client,
             streaming: self.streaming,
             input_tokens: self.input_tokens,
             max_output_tokens: self.max_output_tokens,
@@ -71,25 +62,41 @@ impl Facts {
     }
 }
 
+/// What the policy answered to such a call a while ago, where it said that this still holds. It is
+/// recorded like an answer, and costs nothing of the policy's time.
+pub fn recalled(worker: &Worker, open: &mut Open, binding: &Binding, hook: Hook) -> Option<Rules> {
+    if binding.mode == Mode::Shadow {
+        return None;
+    }
+    let (summary, now) = (open.facts.summary(), open.seen_at());
+    let rules = worker
+        .policies
+        .recall(&binding.version, &open.scope, hook, &summary, now)?;
+    binding.metrics.recalled(hook as usize);
+    let verdict = Cow::Borrowed(weir_store::REMEMBERED);
+    open.decisions.push(binding.decision(hook, 0, verdict));
+    Some(rules)
+}
+
 /// One hook call about to be made: the policy, and the moment.
-pub struct Running {
-    binding: Arc<Binding>,
+pub struct Running<'a> {
+    binding: &'a Binding,
     hook: Hook,
     started: Instant,
     /// What the policy sees: the call, or a copy of it where it must not change anything.
     pub scope: Option<CallScope>,
 }
 
-impl Running {
+impl<'a> Running<'a> {
     /// Begins a hook call.
-    pub fn new(open: &Open, binding: &Arc<Binding>, hook: Hook) -> Self {
+    pub fn new(open: &Open, binding: &'a Binding, hook: Hook) -> Self {
         // Only an edit could tell a shadow from the policy that it shadows.
         let copies = binding.mode == Mode::Shadow && hook == Hook::Rewrite;
         let scope = copies.then(|| CallScope::new(open.call.shadow()));
         Self {
-            binding: Arc::clone(binding),
+            binding,
             hook,
-            started: Instant::now(),
+            started: open.seen_at(),
             scope,
         }
     }
@@ -108,7 +115,7 @@ impl Running {
             started,
             ..
         } = self;
-        let elapsed = started.elapsed();
+        let elapsed = open.looked_at_clock().duration_since(started);
         binding.metrics.ran(hook as usize, elapsed);
         let (result, verdict) = match answer {
             Ok(Ok(value)) => (Ok(Some(value)), Cow::Borrowed("allow")),
@@ -125,24 +132,17 @@ impl Running {
                     &failure,
                 );
                 (
-                    failed(&binding, &failure),
+                    failed(binding, &failure),
                     Cow::Owned(format!("failed:{}", failure.code())),
                 )
             }
         };
-        let shadowed = binding.mode == Mode::Shadow;
-        open.decisions.push(Decision {
-            hook: Cow::Borrowed(hook.as_str()),
-            policy: Arc::clone(&binding.name),
-            digest: Arc::clone(&binding.digest),
-            micros: u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX),
-            verdict: if shadowed {
-                Cow::Owned(format!("shadow:{verdict}"))
-            } else {
-                verdict
-            },
-        });
-        if shadowed { Ok(None) } else { result }
+        let micros = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX);
+        open.decisions.push(binding.decision(hook, micros, verdict));
+        match binding.mode {
+            Mode::Enforce => result,
+            Mode::Shadow => Ok(None),
+        }
     }
 }
 

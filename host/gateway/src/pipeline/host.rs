@@ -1,5 +1,7 @@
 //! The call as its policies see and edit it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use weir_policy::{CallHost, Message};
@@ -12,6 +14,7 @@ use super::call::{Call, Request};
 /// Headers that belong to the connection or to the gateway: no policy may set them.
 fn is_reserved(name: &HeaderName) -> bool {
     super::target::is_own(name)
+        || super::cascade::is_ours(name.as_str())
         || matches!(
             name.as_str(),
             "authorization" | "x-api-key" | "x-goog-api-key" | "x-request-id" | "content-type"
@@ -72,6 +75,18 @@ impl CallHost for Call {
         self.uri.path().to_owned()
     }
 
+    fn tenant(&self) -> Arc<str> {
+        Arc::clone(&self.key.tenant.id)
+    }
+
+    fn key(&self) -> Arc<str> {
+        Arc::clone(&self.key.id)
+    }
+
+    fn client_ip(&self) -> String {
+        self.client.to_string()
+    }
+
     fn label(&self, name: &str) -> Option<String> {
         self.key.label(name).map(str::to_owned)
     }
@@ -117,6 +132,27 @@ impl CallHost for Call {
 
     fn body(&self) -> Bytes {
         self.request().body.clone()
+    }
+
+    fn channel_name(&self, channel: u32) -> Arc<str> {
+        let channel = self.snapshot.numbered(channel);
+        channel.map_or_else(Arc::default, |channel| Arc::clone(&channel.name))
+    }
+
+    fn channel_provider(&self, channel: u32) -> &'static str {
+        let channel = self.snapshot.numbered(channel);
+        channel.map_or("", |channel| channel.provider)
+    }
+
+    fn channel_model(&self, channel: u32) -> String {
+        let channel = self.snapshot.numbered(channel);
+        channel.map_or_else(String::new, |channel| {
+            channel.upstream_model(&self.request().model).to_owned()
+        })
+    }
+
+    fn channel_label(&self, channel: u32, name: &str) -> Option<String> {
+        self.snapshot.numbered(channel)?.labels.get(name).cloned()
     }
 
     fn set_model(&self, model: &str) -> Result<(), String> {

@@ -22,6 +22,7 @@ use weir_wire::endpoint::BodyKind;
 use weir_wire::scan::{Head, scan};
 
 use super::call::{Call, Request};
+use super::chain::Chain;
 use super::hook::{self, Facts};
 use super::open::Open;
 use super::worker::Worker;
@@ -79,8 +80,9 @@ pub async fn complete(
 }
 
 async fn ask(worker: &Rc<Worker>, open: &mut Open) -> Result<Bytes, Fault> {
-    let plan = route::run(worker, open).await?;
-    let reply = attempt::run(worker, open, plan).await?;
+    let chain = Chain::default();
+    let plan = route::run(worker, open, &chain).await?;
+    let reply = attempt::run(worker, open, plan, &chain).await?;
     open.outcome.status = reply.status;
     let max_bytes = open.call.snapshot.config.limits.reply_buffer_max_bytes;
     let body = look::collect(reply.source, max_bytes).await?;
@@ -207,10 +209,11 @@ fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) ->
         needs_model: true,
         method: Method::POST,
         uri: question.uri.clone(),
+        hops: 0,
         internal: true,
         request: Mutex::new(request),
     };
-    let facts = Facts::of(&call, call.client, &call.request());
+    let facts = Facts::of(&call, &call.request());
     Open::new(worker, Arc::new(call), facts)
 }
 

@@ -1,28 +1,31 @@
 //! limit: policies name the limits a call falls under; the host reserves all of them or none.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use weir_base::{Blame, Fault, Usage};
 use weir_counters::{Amounts, Refusal, Rule, Unit, Window};
 use weir_policy::{Hook, LimitRule, LimitUnit, LimitWindow};
 
-use super::hook::Running;
+use super::chain::Chain;
+use super::hook::{Running, recalled};
 use super::open::Open;
 use super::worker::Worker;
 
 /// Collects the rules of all policies and reserves what the call will probably need.
-pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
-    let chain = Arc::clone(&open.chain);
+pub async fn run(worker: &Rc<Worker>, open: &mut Open, chain: &Chain) -> Result<(), Fault> {
     let mut rules: Vec<Rule> = Vec::new();
     for binding in chain.with(Hook::Limit) {
+        if let Some(named) = recalled(worker, open, binding, Hook::Limit) {
+            rules.extend(named.iter().map(|rule| own(&binding.name, rule)));
+            continue;
+        }
         let running = Running::new(open, binding, Hook::Limit);
         let answer = worker
             .policies
             .limits(&binding.version, &open.scope, &open.facts.summary())
             .await;
         if let Some(named) = running.judge(open, answer)? {
-            rules.extend(named.into_iter().map(|rule| own(&binding.name, rule)));
+            rules.extend(named.iter().map(|rule| own(&binding.name, rule)));
         }
     }
     if rules.is_empty() {
@@ -31,7 +34,9 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
     let costs = rules.iter().any(|rule| rule.unit == Unit::CostMicros);
     open.estimate = estimate(open, costs);
     let zone = &open.call.key.tenant.time_zone;
-    match worker.shared.limits.reserve(&rules, &open.estimate, zone) {
+    let reserved = worker.shared.limits.reserve(&rules, &open.estimate, zone);
+    open.looked_at_clock();
+    match reserved {
         Ok(reservation) => {
             open.reservation = Some(reservation);
             Ok(())
@@ -72,7 +77,7 @@ fn generates(open: &Open) -> bool {
 }
 
 /// A policy's rule as a counter of its own: two policies never share one by accident.
-fn own(policy: &str, rule: LimitRule) -> Rule {
+fn own(policy: &str, rule: &LimitRule) -> Rule {
     Rule {
         key: [policy, "/", &rule.key].concat(),
         unit: match rule.unit {

@@ -48,6 +48,7 @@ async fn shown_whole(
     relay::read_usage(open, &body);
     let chain = Arc::clone(&open.chain);
     for binding in chain.with(Hook::Reply) {
+        open.looked_at_clock();
         let running = Running::new(open, binding, Hook::Reply);
         let answer = {
             let pairs: Vec<(String, String)> = headers
@@ -159,6 +160,7 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
         return Ok(lookers);
     }
     for binding in chain.with(Hook::Events) {
+        open.looked_at_clock();
         let running = Running::new(open, binding, Hook::Events);
         let opened = worker
             .policies
@@ -470,18 +472,9 @@ impl Looker {
 
     /// One line for the whole stream.
     fn decision(&self) -> Decision {
-        let shadowed = self.binding.mode == Mode::Shadow;
-        Decision {
-            hook: Cow::Borrowed(Hook::Events.as_str()),
-            policy: Arc::clone(&self.binding.name),
-            digest: Arc::clone(&self.binding.digest),
-            micros: u32::try_from(self.spent.as_micros()).unwrap_or(u32::MAX),
-            verdict: if shadowed {
-                Cow::Owned(format!("shadow:{}", self.verdict))
-            } else {
-                self.verdict.clone()
-            },
-        }
+        let micros = u32::try_from(self.spent.as_micros()).unwrap_or(u32::MAX);
+        self.binding
+            .decision(Hook::Events, micros, self.verdict.clone())
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weir_base::Usage;
 use weir_counters::{Amounts, Reservation};
-use weir_policy::CallScope;
+use weir_policy::{CallScope, Caller};
 use weir_store::{AttemptRow, Decision, Ended};
 use weir_upstream::Body as UpstreamBody;
 
@@ -16,6 +16,7 @@ use super::channel::Channel;
 use super::hook::Facts;
 use super::settle;
 use super::worker::Worker;
+use crate::keys::Lease;
 use crate::telemetry::{AttemptOutcome, Phase};
 
 /// How a call ended, as far as it has.
@@ -46,8 +47,13 @@ pub struct Outcome {
 /// An attempt that is being answered. The channel counts it as in flight until this is dropped.
 pub struct Serving {
     channel: Arc<Channel>,
+    began: Instant,
+    /// From then to the first byte.
+    pub first_byte: Duration,
     /// How it went.
     pub outcome: AttemptOutcome,
+    /// The provider key that it uses, from its answer on.
+    pub lease: Option<Lease>,
 }
 
 impl Serving {
@@ -57,8 +63,32 @@ impl Serving {
         channel.metrics.attempt_started();
         Self {
             channel: Arc::clone(channel),
+            began: Instant::now(),
+            first_byte: Duration::ZERO,
             outcome: AttemptOutcome::Abandoned,
+            lease: None,
         }
+    }
+
+    /// What the call used is known: it takes the place of what the key had reserved for it.
+    pub fn settle(&mut self, tokens: u64, now_ms: u64) {
+        if let Some(lease) = &mut self.lease {
+            lease.settle(tokens, now_ms);
+        }
+    }
+
+    /// When it began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Its reply came whole, and ended `now`. `streamed_tokens`: the output tokens that its provider
+    /// reported, where it was a stream.
+    pub fn completed(&self, now: Instant, streamed_tokens: Option<u64>) {
+        let total = now.saturating_duration_since(self.began);
+        let took = total.saturating_sub(self.first_byte);
+        let streamed = streamed_tokens.map(|tokens| (tokens, took));
+        self.channel.health.completed(total, streamed);
     }
 }
 
@@ -97,6 +127,8 @@ pub struct Open {
     /// at once that nobody listens.
     pub upstream: Option<UpstreamBody>,
     phase_began: Instant,
+    /// When the clock was last looked at.
+    seen_at: Instant,
 }
 
 impl Open {
@@ -107,9 +139,15 @@ impl Open {
         } else {
             Arc::clone(call.snapshot.chain_of(&call.key.tenant.id))
         };
+        let caller = Caller {
+            generation: call.snapshot.generation,
+            key: Arc::clone(&call.key.id),
+            client: call.client,
+            dialect: call.dialect.as_str(),
+        };
         Self {
             worker: Rc::clone(worker),
-            scope: CallScope::new(Arc::<Call>::clone(&call)),
+            scope: CallScope::of_caller(Arc::<Call>::clone(&call), caller),
             chain,
             facts,
             decisions: Vec::new(),
@@ -132,19 +170,45 @@ impl Open {
             },
             upstream: None,
             phase_began: call.started,
+            seen_at: call.started,
             call,
         }
     }
 
+    /// When the clock was last looked at. Between two hooks next to nothing happens, so the end of
+    /// one is the begin of the next.
+    pub fn seen_at(&self) -> Instant {
+        self.seen_at
+    }
+
+    /// Milliseconds since the Unix epoch, as of the last look at the clock.
+    pub fn now_ms(&self) -> u64 {
+        let since = self.seen_at.duration_since(self.call.started);
+        let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.call.started_ms.saturating_add(since_ms)
+    }
+
+    /// Looks at the clock.
+    pub fn looked_at_clock(&mut self) -> Instant {
+        self.seen_at = Instant::now();
+        self.seen_at
+    }
+
     /// A phase is over; the next begins.
     pub fn passed(&mut self, phase: Phase) {
-        let now = Instant::now();
-        self.worker
-            .shared
-            .metrics
-            .phases()
-            .observe(phase, now.duration_since(self.phase_began));
-        self.phase_began = now;
+        self.looked_at_clock();
+        self.decided(phase);
+    }
+
+    /// A phase is over that ended with the last look at the clock, because all that it does is ask
+    /// policies. One without policies took no time and is not measured.
+    pub fn decided(&mut self, phase: Phase) {
+        if self.seen_at == self.phase_began {
+            return;
+        }
+        let elapsed = self.seen_at.duration_since(self.phase_began);
+        self.worker.shared.metrics.phases().observe(phase, elapsed);
+        self.phase_began = self.seen_at;
     }
 }
 

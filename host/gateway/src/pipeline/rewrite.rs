@@ -6,14 +6,14 @@ use std::sync::Arc;
 use weir_base::Fault;
 use weir_policy::Hook;
 
+use super::chain::Chain;
 use super::hook::Running;
 use super::identify;
 use super::open::Open;
 use super::worker::Worker;
 
 /// Lets the rewrite policies change the request, in order.
-pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<(), Fault> {
-    let chain = Arc::clone(&open.chain);
+pub async fn run(worker: &Rc<Worker>, open: &mut Open, chain: &Chain) -> Result<(), Fault> {
     for binding in chain.with(Hook::Rewrite) {
         let running = Running::new(open, binding, Hook::Rewrite);
         let scope = running.scope.as_ref().unwrap_or(&open.scope);

@@ -6,9 +6,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use weir_base::{Blame, Fault};
 use weir_policy::{Candidate, Hook, RouteAttempt};
 
+use super::chain::Chain;
 use super::channel::Channel;
 use super::hook::Running;
 use super::open::Open;
@@ -37,7 +39,11 @@ impl Planned {
 }
 
 /// The tries to be made, in order; never empty.
-pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Planned>, Fault> {
+pub async fn run(
+    worker: &Rc<Worker>,
+    open: &mut Open,
+    chain: &Chain,
+) -> Result<Vec<Planned>, Fault> {
     let serving = worker.channels(
         &open.call.snapshot,
         open.call.dialect.family(),
@@ -47,7 +53,6 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Planned>, F
         return Err(nobody_serves(open));
     }
     let mut plan: Vec<Planned> = by_priority(&serving);
-    let chain = Arc::clone(&open.chain);
     for binding in chain.with(Hook::Route) {
         let running = Running::new(open, binding, Hook::Route);
         let answer = {
@@ -85,38 +90,48 @@ fn by_priority(serving: &[Arc<Channel>]) -> Vec<Planned> {
 }
 
 /// What a policy is told of each channel.
-fn candidates<'a>(worker: &Worker, open: &'a Open, plan: &'a [Planned]) -> Vec<Candidate<'a>> {
-    let now_ms = worker.now_ms();
-    let candidate = |planned: &'a Planned| {
+fn candidates(worker: &Worker, open: &Open, plan: &[Planned]) -> SmallVec<[Candidate; 4]> {
+    let now_ms = open.now_ms();
+    let candidate = |planned: &Planned| {
         let channel = &*planned.channel;
         let measured = channel.health.measured(now_ms);
         let model = channel.upstream_model(&open.facts.model);
         let tenant = &open.call.key.tenant.id;
         let price = worker.price(&open.call.snapshot, tenant, Some(&channel.name), model);
         Candidate {
-            channel: &channel.name,
-            provider: channel.provider,
-            model,
+            channel: channel.number,
             priority: channel.priority,
             weight: channel.weight,
             error_rate: measured.error_rate,
             samples: measured.samples,
             first_byte_ms: measured.first_byte_ms,
+            total_ms: measured.total_ms,
+            tokens_per_second: measured.tokens_per_second,
             in_flight: measured.in_flight,
             usable_keys: channel.usable_keys(now_ms),
-            input_price: price.map(|price| price.input_micros_per_million),
-            output_price: price.map(|price| price.output_micros_per_million),
-            tripped: measured.tripped,
+            headroom: channel.keys.headroom(now_ms),
+            tripped_ms: measured.tripped_ms,
+            input_price: shown(price.map(|price| price.input_micros_per_million)),
+            output_price: shown(price.map(|price| price.output_micros_per_million)),
         }
     };
     plan.iter().map(candidate).collect()
+}
+
+/// A price as a policy is told it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "nobody routes by the eighth digit of a price"
+)]
+fn shown(price_micros: Option<u64>) -> f32 {
+    price_micros.map_or(-1.0, |micros| micros as f32)
 }
 
 /// A policy's attempt as one of the tries that it was offered.
 fn planned(offered: &[Planned], attempt: &RouteAttempt) -> Option<Planned> {
     let found = offered
         .iter()
-        .find(|planned| *planned.channel.name == *attempt.channel)?;
+        .find(|planned| planned.channel.number == attempt.channel)?;
     let first_byte_timeout_ms = attempt
         .first_byte_timeout_ms
         .or(found.first_byte_timeout_ms);

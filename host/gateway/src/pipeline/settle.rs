@@ -4,6 +4,7 @@
 //! after a client that hung up or a provider that broke off. It waits for nothing.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use weir_base::{Operation, Usage};
 use weir_counters::Amounts;
@@ -12,7 +13,7 @@ use weir_store::{CallRow, Ended};
 
 use super::audit::Finished;
 use super::open::Open;
-use crate::telemetry::{CallOutcome, Phase};
+use crate::telemetry::{AttemptOutcome, CallOutcome, Phase};
 
 /// Settles a call that is over.
 pub fn settle(open: &mut Open) {
@@ -24,8 +25,13 @@ pub fn settle(open: &mut Open) {
             cost_micros: usage.cost_micros,
         });
     }
-    open.serving = None;
-    let total_ms = open.call.elapsed_ms();
+    let now = Instant::now();
+    measure(open, &usage, now);
+    if let Some(mut serving) = open.serving.take() {
+        serving.settle(usage.total_tokens(), open.worker.now_ms());
+    }
+    let total = now.saturating_duration_since(open.call.started);
+    let total_ms = u32::try_from(total.as_millis()).unwrap_or(u32::MAX);
     count(open, &usage);
     audit(open, &usage, total_ms);
     record(open, usage, total_ms);
@@ -67,6 +73,15 @@ fn used(open: &Open) -> Usage {
         usage.cost_micros = price.map_or(0, |price| price.cost_micros(&usage));
     }
     usage
+}
+
+/// What the whole reply tells about its channel.
+fn measure(open: &Open, usage: &Usage, now: Instant) {
+    let Some(serving) = &open.serving else { return };
+    if open.outcome.ended == Ended::Complete && serving.outcome == AttemptOutcome::Success {
+        let streamed = open.facts.streaming && !usage.estimated;
+        serving.completed(now, streamed.then_some(usage.output_tokens));
+    }
 }
 
 fn count(open: &Open, usage: &Usage) {

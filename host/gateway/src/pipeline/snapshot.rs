@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub directory: Arc<Directory>,
     /// The ways to providers.
     pub channels: Arc<Vec<Arc<Channel>>>,
+    /// The same by their numbers, as policies name them.
+    pub by_number: HashMap<u32, Arc<Channel>, ahash::RandomState>,
     /// The operator's chain, for tenants that no policy leaves out.
     pub chain: Arc<Chain>,
     /// The chains of tenants that some policy leaves out.
@@ -40,5 +42,10 @@ impl Snapshot {
     /// The channel of this name.
     pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
         self.channels.iter().find(|channel| &*channel.name == name)
+    }
+
+    /// The channel with this number.
+    pub fn numbered(&self, number: u32) -> Option<&Arc<Channel>> {
+        self.by_number.get(&number)
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
+use http::HeaderValue;
 use weir_base::Clock;
 use weir_counters::Limits;
 use weir_policy::Engine;
@@ -28,6 +29,8 @@ const REMEMBERED_MAX: usize = 4_096;
 
 /// What all workers share. Read without a lock on the path of a call.
 pub struct Shared {
+    /// The name of this gateway among others, made anew by every start.
+    pub node: HeaderValue,
     /// The present state of the configuration.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The time.

@@ -3,6 +3,7 @@
 //! Pure: nothing here fails, waits or is remembered. What cannot be used is left out and warned of.
 
 mod channels;
+mod registry;
 mod tenants;
 
 use std::collections::HashMap;
@@ -14,13 +15,11 @@ use crate::config::{Config, Environment, Globs};
 use crate::identify::Directory;
 use crate::keys::KeyRegistry;
 use crate::pipeline::chain::{Binding, Chain};
-use crate::pipeline::health::Health;
 use crate::pipeline::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::usage::{Price, PriceBook, PriceRule};
 
-/// What has been measured of channels, by name. Grows only with names that were ever configured.
-pub(super) type HealthRegistry = HashMap<Arc<str>, Arc<Health>>;
+pub(super) use registry::ChannelRegistry;
 
 /// All that a snapshot is made from.
 pub(super) struct Ingredients<'a> {
@@ -38,12 +37,12 @@ pub(super) struct Ingredients<'a> {
 /// A snapshot, and a sentence for everything that was left out of it.
 pub(super) fn snapshot(
     from: &Ingredients<'_>,
-    health: &mut HealthRegistry,
+    registry: &mut ChannelRegistry,
 ) -> (Snapshot, Vec<String>) {
     let mut warnings = Vec::new();
     let tenants = tenants::all(from, &mut warnings);
     let keys = tenants::keys(from, &tenants, &mut warnings);
-    let channels = channels::all(from, health, &mut warnings);
+    let channels = channels::all(from, registry, &mut warnings);
     let all: Vec<_> = from
         .bindings
         .iter()
@@ -53,6 +52,10 @@ pub(super) fn snapshot(
         generation: from.generation,
         config: Arc::clone(from.config),
         directory: Arc::new(Directory::new(keys)),
+        by_number: channels
+            .iter()
+            .map(|channel| (channel.number, Arc::clone(channel)))
+            .collect(),
         channels: Arc::new(channels),
         chain: Arc::new(Chain::new(&all)),
         chains: chains(from.bindings, tenants.keys()),

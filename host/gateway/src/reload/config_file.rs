@@ -10,7 +10,7 @@ use crate::config::{self, Config, SettingsFile, Sources, UnreadableFile};
 
 /// Settings outside of `[[…]]` tables that are looked at once, when the program starts. A name
 /// without a dot that is a section stands for all of it.
-const AT_START_ONLY: [&str; 25] = [
+const AT_START_ONLY: [&str; 27] = [
     "admin_listen",
     "data_dir",
     "ledger.flush_ms",
@@ -30,7 +30,9 @@ const AT_START_ONLY: [&str; 25] = [
     "runtime.memory_max_bytes",
     "runtime.policy_size_max_bytes",
     "upstream.ca_files",
+    "upstream.connection_max_age_ms",
     "upstream.connections_max",
+    "upstream.dns_cache_ms",
     "upstream.header_max_bytes",
     "upstream.http2_ping_ms",
     "upstream.idle_connection_ms",

@@ -1,13 +1,14 @@
 //! The one way to a new snapshot: gather what is wanted, load what is new, build, publish.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_policy::{Failure, FailureKind, Hook, LoadError, Version, VersionSpec};
-use weir_store::{Entities, PolicyVersion, StoreError};
+use weir_store::{Decider, Entities, PolicyVersion, StoreError};
 
-use super::assemble::{self, HealthRegistry, Ingredients};
+use super::assemble::{self, ChannelRegistry, Ingredients};
 use super::builtin::builtin;
 use super::code::{self, Code, Layer, Running, read_whole};
 use super::error::ControlError;
@@ -54,7 +55,7 @@ pub(super) struct State {
     /// The files of policies as they looked before they were last read.
     pub(super) seen_files: Vec<SeenFile>,
     keys: KeyRegistry,
-    health: HealthRegistry,
+    channels: ChannelRegistry,
     generation: u64,
     warned: Vec<String>,
 }
@@ -85,7 +86,7 @@ impl State {
             way_back: None,
             seen_files: Vec::new(),
             keys: KeyRegistry::default(),
-            health: HealthRegistry::new(),
+            channels: ChannelRegistry::default(),
             generation: 0,
             warned: Vec::new(),
         }
@@ -103,6 +104,7 @@ pub(super) fn nothing(config: &Arc<Config>) -> Snapshot {
         config: Arc::clone(config),
         directory: Arc::new(Directory::default()),
         channels: Arc::default(),
+        by_number: HashMap::default(),
         chain: Arc::new(Chain::default()),
         chains: HashMap::new(),
         prices: Arc::new(PriceBook::new(Vec::new())),
@@ -155,7 +157,7 @@ impl Control {
             metrics: &self.parts.metrics,
             now_ms: self.parts.clock.now_ms(),
         };
-        let (snapshot, warnings) = assemble::snapshot(&ingredients, &mut state.health);
+        let (snapshot, warnings) = assemble::snapshot(&ingredients, &mut state.channels);
         state.generation += 1;
         state.config = config;
         let gone = self.published.swap(Arc::new(snapshot));
@@ -396,10 +398,17 @@ impl Control {
 
     fn binding(&self, chosen: &Chosen) -> Option<(Globs, Arc<Binding>)> {
         let (policy, running) = (&chosen.wanted.policy, chosen.running.as_ref()?);
+        let digest: Arc<str> = short(&running.code.digest).into();
         let binding = Binding {
             name: Arc::clone(&policy.name),
             version: Arc::clone(&running.version),
-            digest: short(&running.code.digest).into(),
+            deciders: Hook::ALL.map(|hook| {
+                Arc::new(Decider {
+                    hook: Cow::Borrowed(hook.as_str()),
+                    policy: Arc::clone(&policy.name),
+                    digest: Arc::clone(&digest),
+                })
+            }),
             on_failure: match policy.on_failure {
                 FailureRule::Deny => OnFailure::Deny,
                 FailureRule::Allow => OnFailure::Allow,

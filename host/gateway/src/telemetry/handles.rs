@@ -251,6 +251,7 @@ pub struct PolicyMetrics {
 #[derive(Debug)]
 struct HookMetrics {
     calls: IntCounter,
+    recalls: IntCounter,
     denials: IntCounter,
     seconds: Histogram,
 }
@@ -264,6 +265,7 @@ impl PolicyMetrics {
     ) -> Self {
         let hook = |hot: &HotFamilies, hook: &str| HookMetrics {
             calls: hot.policy_calls.with_label_values(&[policy, hook]),
+            recalls: hot.policy_recalls.with_label_values(&[policy, hook]),
             denials: hot.policy_denials.with_label_values(&[policy, hook]),
             seconds: hot.policy_seconds.with_label_values(&[policy, hook]),
         };
@@ -279,6 +281,13 @@ impl PolicyMetrics {
         if let Some(hook) = self.shards.mine().and_then(|hooks| hooks.get(hook)) {
             hook.calls.inc();
             hook.seconds.observe(elapsed.as_secs_f64());
+        }
+    }
+
+    /// The hook was not called: an answer that it gave before still held.
+    pub fn recalled(&self, hook: usize) {
+        if let Some(hook) = self.shards.mine().and_then(|hooks| hooks.get(hook)) {
+            hook.recalls.inc();
         }
     }
 

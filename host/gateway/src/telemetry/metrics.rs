@@ -10,6 +10,7 @@ use prometheus::{
 };
 use weir_base::{Fault, Usage};
 
+use super::alerts::{Alert, Alerts};
 use super::custom::CustomRegistry;
 use super::handles::{CallMetrics, ChannelMetrics, PhaseMetrics, PolicyMetrics, UsageMetrics};
 use super::names::{self, Family};
@@ -36,6 +37,8 @@ pub struct Metrics {
     connections: IntGauge,
     connections_total: IntCounter,
     custom: CustomRegistry,
+    pub(super) alerts: Alerts,
+    pub(super) alerts_total: IntCounterVec,
     // What only events count is theirs: see `events.rs`.
     pub(super) policy_failures: IntCounterVec,
     pub(super) policy_versions_live: IntGauge,
@@ -57,6 +60,7 @@ pub(super) struct HotFamilies {
     pub(super) first_byte: HistogramVec,
     pub(super) in_flight: IntGaugeVec,
     pub(super) policy_calls: IntCounterVec,
+    pub(super) policy_recalls: IntCounterVec,
     pub(super) policy_denials: IntCounterVec,
     pub(super) policy_seconds: HistogramVec,
     pub(super) tokens: IntCounterVec,
@@ -73,6 +77,7 @@ impl HotFamilies {
             first_byte: make.histograms(&names::FIRST_BYTE_SECONDS, &names::FIRST_BYTE_BUCKETS)?,
             in_flight: make.gauges(&names::IN_FLIGHT)?,
             policy_calls: make.counters(&names::POLICY_CALLS)?,
+            policy_recalls: make.counters(&names::POLICY_RECALLS)?,
             policy_denials: make.counters(&names::POLICY_DENIALS)?,
             policy_seconds: make.histograms(&names::POLICY_SECONDS, &names::POLICY_BUCKETS)?,
             tokens: make.counters(&names::TOKENS)?,
@@ -139,6 +144,8 @@ impl Metrics {
             connections: make.gauge(&names::CONNECTIONS)?,
             connections_total: make.counter(&names::CONNECTIONS_TOTAL)?,
             custom: CustomRegistry::new(make.counters(&names::CUSTOM_DROPPED)?),
+            alerts: Alerts::default(),
+            alerts_total: make.counters(&names::ALERTS)?,
             policy_failures: make.counters(&names::POLICY_FAILURES)?,
             policy_versions_live: make.gauge(&names::POLICY_VERSIONS_LIVE)?,
             policy_swaps: make.counters(&names::POLICY_SWAPS)?,
@@ -199,6 +206,7 @@ impl Metrics {
     pub fn forget_policy(&self, policy: &str) {
         for hot in &self.hot {
             forget(&hot.policy_calls, "policy", policy);
+            forget(&hot.policy_recalls, "policy", policy);
             forget(&hot.policy_denials, "policy", policy);
             forget(&hot.policy_seconds, "policy", policy);
         }
@@ -216,6 +224,11 @@ impl Metrics {
     pub fn hedged(&self, won: bool) {
         let result = if won { "won" } else { "lost" };
         self.hedges.with_label_values(&[result]).inc();
+    }
+
+    /// What an operator should look at, newest first; only the last few hundred.
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.alerts.newest_first()
     }
 
     /// A caller's connection was accepted. Each must be followed by [`Self::connection_closed`].

@@ -61,9 +61,20 @@ pub(super) const KEYS: Family = family(
     &["channel", "state"],
 );
 
+pub(super) const ALERTS: Family = family(
+    "weir_alerts_total",
+    "Things that an operator should look at, see GET /admin/v1/alerts.",
+    &["kind"],
+);
+
 pub(super) const POLICY_CALLS: Family = family(
     "weir_policy_calls_total",
     "Hooks that were called.",
+    &["policy", "hook"],
+);
+pub(super) const POLICY_RECALLS: Family = family(
+    "weir_policy_recalls_total",
+    "Hooks that were not called, because an answer that the policy gave before still held.",
     &["policy", "hook"],
 );
 pub(super) const POLICY_DENIALS: Family = family(

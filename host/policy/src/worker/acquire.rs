@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::{CallScope, Worker};
+use super::{CallScope, NEAR_POOLS, Worker};
 use crate::failure::FailureKind;
 use crate::slot::{self, Lease, Pool, Pressure};
 use crate::spec::Isolation;
@@ -123,8 +123,21 @@ impl Worker {
     }
 
     pub(super) fn pool(&self, core: &Arc<Core>) -> Rc<Pool> {
+        let mut near = self.near.borrow_mut();
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the index is taken modulo the length"
+        )]
+        let place = &mut near[usize::try_from(core.number).unwrap_or(0) % NEAR_POOLS];
+        if let Some(pool) = place
+            && pool.core.number == core.number
+        {
+            return Rc::clone(pool);
+        }
         let mut pools = self.pools.borrow_mut();
-        Rc::clone(pools.entry(core.number).or_insert_with(|| Pool::new(core)))
+        let pool = pools.entry(core.number).or_insert_with(|| Pool::new(core));
+        *place = Some(Rc::clone(pool));
+        Rc::clone(pool)
     }
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn authorizing(imports: &str, body: &str) -> Vec<u8> {
                 (global.set $free (i32.and (i32.const -8)
                     (i32.add (i32.const 7) (i32.add (global.get $free) (local.get 3))))))
             (func (export "weir:policy/access@0.1.0#authorize")
-                (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+                (param i32 i32 i32 i32 i32 i32) (result i32)
                 {body}
                 (i32.store8 (i32.const 64) (i32.const 0))
                 (i32.const 64)))"#

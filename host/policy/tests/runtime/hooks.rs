@@ -75,10 +75,10 @@ async fn a_hook_that_is_not_there_changes_nothing() {
             .is_none()
     );
     let attempts = worker
-        .route(&version, &scope, &summary, &[candidate("a")])
+        .route(&version, &scope, &summary, &[candidate(0)])
         .await
         .unwrap();
-    assert_eq!(attempts.unwrap()[0].channel, "a");
+    assert_eq!(attempts.unwrap()[0].channel, 0);
     assert!(
         worker
             .open_stream(&version, &scope, &summary)
@@ -200,6 +200,9 @@ async fn answer_sees_the_call_and_answers() {
         "/v1/chat/completions",
         "user-agent",
         "hi",
+        "acme",
+        "key_1",
+        "192.0.2.7",
     ] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
@@ -214,21 +217,23 @@ async fn answer_sees_the_call_and_answers() {
     assert_eq!(failure.code(), "policy_bad_answer", "{failure}");
 }
 
-fn candidate(channel: &str) -> Candidate<'_> {
+/// The runtime has it from the double: channel 0 is called `a`, and so on.
+fn candidate(channel: u32) -> Candidate {
     Candidate {
         channel,
-        provider: "openai",
-        model: "gpt-4o",
         priority: 1,
         weight: 1,
         error_rate: 0.5,
         samples: 10,
         first_byte_ms: 12.5,
+        total_ms: 800.0,
+        tokens_per_second: 50.0,
         in_flight: 3,
         usable_keys: 2,
-        input_price: Some(1),
-        output_price: None,
-        tripped: false,
+        headroom: 0.25,
+        tripped_ms: 0,
+        input_price: 1.0,
+        output_price: -1.0,
     }
 }
 
@@ -236,9 +241,9 @@ fn candidate(channel: &str) -> Candidate<'_> {
 async fn route_orders_candidates_and_cannot_make_one_up() {
     let bench = Bench::new();
     let worker = bench.worker();
-    let candidates = [candidate("a"), candidate("b")];
+    let candidates = [candidate(0), candidate(1)];
     let version = bench
-        .probe(r#"{"route":{"order":["b","a"],"hedge_after_ms":5}}"#)
+        .probe(r#"{"route":{"order":["b","a"],"hedge_after_ms":5,"record":"candidates"}}"#)
         .await;
     let attempts = worker
         .route(&version, &scope(), &summary("m"), &candidates)
@@ -246,13 +251,24 @@ async fn route_orders_candidates_and_cannot_make_one_up() {
         .unwrap();
     let attempts = attempts.unwrap();
     assert_eq!(
-        attempts
-            .iter()
-            .map(|a| a.channel.as_str())
-            .collect::<Vec<_>>(),
-        ["b", "a"]
+        attempts.iter().map(|a| a.channel).collect::<Vec<_>>(),
+        [1, 0]
     );
     assert_eq!(attempts[0].hedge_after_ms, Some(5));
+    let shown = bench.services.store.lock().unwrap()["candidates"].clone();
+    let shown = String::from_utf8(shown).unwrap();
+    for part in [
+        r#""channel":"a""#,
+        r#""provider":"openai""#,
+        r#""model":"b/gpt-4o""#,
+        r#""region":"eu""#,
+        r#""headroom":0.25"#,
+        r#""total_ms":800.0"#,
+        r#""tokens_per_second":50.0"#,
+        r#""output_price":-1.0"#,
+    ] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
 
     let version = bench.probe(r#"{"route":{"order":["c"]}}"#).await;
     let failure = worker

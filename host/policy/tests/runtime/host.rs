@@ -2,8 +2,8 @@
 //! memory.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,10 +14,25 @@ use weir_policy::{
     Usage, Who,
 };
 
-#[derive(Default)]
+/// The channels that there are; a channel's number is its place.
+const CHANNELS: [&str; 3] = ["a", "b", "c"];
+
 pub(crate) struct TestCall {
+    pub(crate) tenant: Arc<str>,
+    pub(crate) key: Arc<str>,
     pub(crate) body: Bytes,
     pub(crate) edits: Mutex<Vec<String>>,
+}
+
+impl Default for TestCall {
+    fn default() -> Self {
+        Self {
+            tenant: "acme".into(),
+            key: "key_1".into(),
+            body: Bytes::new(),
+            edits: Mutex::default(),
+        }
+    }
 }
 
 impl TestCall {
@@ -40,6 +55,15 @@ impl CallHost for TestCall {
     fn path(&self) -> String {
         "/v1/chat/completions".into()
     }
+    fn tenant(&self) -> Arc<str> {
+        Arc::clone(&self.tenant)
+    }
+    fn key(&self) -> Arc<str> {
+        Arc::clone(&self.key)
+    }
+    fn client_ip(&self) -> String {
+        "192.0.2.7".into()
+    }
     fn label(&self, name: &str) -> Option<String> {
         (name == "plan").then(|| "pro".into())
     }
@@ -60,6 +84,20 @@ impl CallHost for TestCall {
     }
     fn body(&self) -> Bytes {
         self.body.clone()
+    }
+    fn channel_name(&self, channel: u32) -> Arc<str> {
+        CHANNELS
+            .get(channel as usize)
+            .map_or_else(Arc::default, |name| Arc::from(*name))
+    }
+    fn channel_provider(&self, channel: u32) -> &'static str {
+        CHANNELS.get(channel as usize).map_or("", |_| "openai")
+    }
+    fn channel_model(&self, channel: u32) -> String {
+        format!("{}/gpt-4o", self.channel_name(channel))
+    }
+    fn channel_label(&self, channel: u32, name: &str) -> Option<String> {
+        (channel == 0 && name == "region").then(|| "eu".into())
     }
     fn set_model(&self, model: &str) -> Result<(), String> {
         self.edit(format!("model={model}"))
@@ -201,9 +239,6 @@ pub(crate) fn summary(model: &str) -> Summary<'_> {
     Summary {
         operation: Operation::Chat,
         model,
-        tenant: "acme",
-        key: "key_1",
-        client_ip: "192.0.2.7",
         streaming: true,
         input_tokens: 12,
         max_output_tokens: 0,

@@ -308,7 +308,7 @@ async fn a_policy_that_does_not_start() {
         r#"(module (memory (export "memory") 1) (func $spin (loop (br 0))) (start $spin)
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
             (func (export "weir:policy/access@0.1.0#authorize")
-                (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable))"#,
+                (param i32 i32 i32 i32 i32 i32) (result i32) unreachable))"#,
     );
     let mut spec = VersionSpec::new("probe", "{}");
     spec.init_deadline_ms = 10;

@@ -9,15 +9,18 @@ use rusqlite::{Connection, Transaction, params};
 use weir_base::CallId;
 
 use super::{int, trail};
-use crate::call::{CallRow, Decision};
+use crate::call::{CallRow, Decider};
 use crate::error::StoreError;
 
 /// The time of an id and the time of its call may differ by this much.
 pub(super) const ID_SLACK_MS: u64 = 3_600_000;
 
-/// Numbers of the policy versions that this connection has already looked up: by digest, and then
-/// by the few policies that share a file.
-pub(super) type Versions = AHashMap<Arc<str>, Vec<(Arc<str>, i64)>>;
+/// Numbers of the deciders that this connection has already looked up, by their place in memory.
+/// Each is kept alive here, so no other can take its place.
+pub(super) type Deciders = AHashMap<usize, (Arc<Decider>, i64)>;
+
+/// The most that are remembered; every reload brings new places for the same deciders.
+const DECIDERS_MAX: usize = 4_096;
 
 const INSERT: &str = "INSERT OR REPLACE INTO calls (id, started_ms, tenant, key, dialect,
     operation, model, channel, upstream_model, provider_key, status, ended, denied, streaming,
@@ -28,29 +31,29 @@ const INSERT: &str = "INSERT OR REPLACE INTO calls (id, started_ms, tenant, key,
 
 pub(super) fn write(
     db: &mut Connection,
-    versions: &mut Versions,
+    deciders: &mut Deciders,
     rows: &[CallRow],
 ) -> Result<(), StoreError> {
     let transaction = db.transaction()?;
-    let written = write_all(&transaction, versions, rows)
+    let written = write_all(&transaction, deciders, rows)
         .and_then(|()| transaction.commit().map_err(StoreError::from));
     if written.is_err() {
         // Numbers given out in a transaction that is undone were never given out.
-        versions.clear();
+        deciders.clear();
     }
     written
 }
 
 fn write_all(
     transaction: &Transaction<'_>,
-    versions: &mut Versions,
+    deciders: &mut Deciders,
     rows: &[CallRow],
 ) -> Result<(), StoreError> {
     let mut insert = transaction.prepare_cached(INSERT)?;
     let (mut address, mut text) = (String::new(), Vec::new());
     for row in rows {
-        trail::write(&mut text, &row.attempts, &row.decisions, |decision| {
-            version_of(transaction, versions, decision)
+        trail::write(&mut text, &row.attempts, &row.decisions, |by| {
+            number_of(transaction, deciders, by)
         })?;
         let trail = std::str::from_utf8(&text).unwrap_or_default();
         address.clear();
@@ -88,32 +91,31 @@ fn write_all(
     Ok(())
 }
 
-/// The number that stands for the version which decided.
-fn version_of(
+/// The number that stands for a decider.
+fn number_of(
     transaction: &Transaction<'_>,
-    versions: &mut Versions,
-    decision: &Decision,
+    deciders: &mut Deciders,
+    by: &Arc<Decider>,
 ) -> Result<i64, StoreError> {
-    let Decision { policy, digest, .. } = decision;
-    let known = versions
-        .get(digest)
-        .into_iter()
-        .flatten()
-        .find(|(name, _)| name == policy);
-    if let Some((_, number)) = known {
+    let place = Arc::as_ptr(by).addr();
+    if let Some((_, number)) = deciders.get(&place) {
         return Ok(*number);
     }
-    let words = params![&**policy, &**digest];
+    let words = params![&*by.hook, &*by.policy, &*by.digest];
     transaction
-        .prepare_cached("INSERT OR IGNORE INTO ledger_versions (policy, digest) VALUES (?1, ?2)")?
+        .prepare_cached(
+            "INSERT OR IGNORE INTO ledger_deciders (hook, policy, digest) VALUES (?1, ?2, ?3)",
+        )?
         .execute(words)?;
     let number = transaction
-        .prepare_cached("SELECT id FROM ledger_versions WHERE policy = ?1 AND digest = ?2")?
+        .prepare_cached(
+            "SELECT id FROM ledger_deciders WHERE hook = ?1 AND policy = ?2 AND digest = ?3",
+        )?
         .query_row(words, |row| row.get(0))?;
-    versions
-        .entry(Arc::clone(digest))
-        .or_default()
-        .push((Arc::clone(policy), number));
+    if deciders.len() >= DECIDERS_MAX {
+        deciders.clear();
+    }
+    deciders.insert(place, (Arc::clone(by), number));
     Ok(number)
 }
 

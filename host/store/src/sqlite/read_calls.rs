@@ -15,7 +15,7 @@ use weir_base::{CallId, Operation, Usage};
 
 use super::calls::{ID_SLACK_MS, first_id};
 use super::{int, trail, uint};
-use crate::call::{CallRow, Ended};
+use crate::call::{CallRow, Decider, Ended};
 use crate::error::StoreError;
 use crate::query::{CallFilter, Group, UsageQuery, UsageRow};
 
@@ -58,7 +58,7 @@ pub(super) fn one(db: &Connection, id: CallId) -> Result<CallRow, StoreError> {
     let (mut found, text) = select.query_row([id.to_bytes()], |row| {
         Ok((call(row)?, row.get::<_, String>("trail")?))
     })?;
-    let (attempts, decisions) = trail::read(&text, |number| version(db, number))?;
+    let (attempts, decisions) = trail::read(&text, |number| decider(db, number))?;
     found.attempts = attempts;
     found.decisions = decisions;
     Ok(found)
@@ -236,13 +236,18 @@ fn operation(name: &str) -> Operation {
     Operation::deserialize(name).unwrap_or(Operation::Other)
 }
 
-fn version(db: &Connection, number: i64) -> Result<(Arc<str>, Arc<str>), StoreError> {
+fn decider(db: &Connection, number: i64) -> Result<Arc<Decider>, StoreError> {
     let found = db
-        .prepare_cached("SELECT policy, digest FROM ledger_versions WHERE id = ?1")?
+        .prepare_cached("SELECT hook, policy, digest FROM ledger_deciders WHERE id = ?1")?
         .query_row([number], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            let text = |at| row.get::<_, String>(at);
+            Ok((text(0)?, text(1)?, text(2)?))
         })
         .optional()?;
-    let (policy, digest) = found.unwrap_or_default();
-    Ok((policy.into(), digest.into()))
+    let (hook, policy, digest) = found.unwrap_or_default();
+    Ok(Arc::new(Decider {
+        hook: Cow::Owned(hook),
+        policy: policy.into(),
+        digest: digest.into(),
+    }))
 }

@@ -1,15 +1,18 @@
 //! Attempts and decisions of a call, as one short text: nobody searches in them, so they are not
 //! worth tables of their own, which would double the cost of a row.
 //!
-//! `{"a":[[channel,key,status,failure,ms],…],"d":[[hook,version,micros,verdict],…]}`, where the
-//! version is a number in `ledger_versions`.
+//! `{"a":[[channel,key,status,failure,ms],…],"d":[[decider],[decider,micros],[decider,micros,verdict],…]}`,
+//! where the decider is a number in `ledger_deciders`. The verdicts of most decisions are not written:
+//! one with its microseconds alone allowed the call, one with nothing was remembered.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::call::{AttemptRow, Decision};
+use crate::call::{AttemptRow, Decider, Decision, REMEMBERED};
 use crate::error::StoreError;
 
 #[derive(Serialize, Deserialize)]
@@ -21,30 +24,52 @@ pub(super) struct AttemptText<'a>(
     u32,
 );
 
-#[derive(Serialize, Deserialize)]
-pub(super) struct DecisionText<'a>(
-    #[serde(borrow)] Cow<'a, str>,
-    i64,
-    u32,
-    #[serde(borrow)] Cow<'a, str>,
-);
+const ALLOW: &str = "allow";
+
+/// A decision as it was read: the decider's number, microseconds, the verdict.
+pub(super) struct DecisionText(i64, u32, Cow<'static, str>);
+
+impl<'de> Deserialize<'de> for DecisionText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = DecisionText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one to three values")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let missing = || A::Error::invalid_length(0, &self);
+                let decider = list.next_element()?.ok_or_else(missing)?;
+                let Some(micros) = list.next_element()? else {
+                    return Ok(DecisionText(decider, 0, Cow::Borrowed(REMEMBERED)));
+                };
+                let verdict = list.next_element::<String>()?;
+                let verdict = verdict.map_or(Cow::Borrowed(ALLOW), Cow::Owned);
+                Ok(DecisionText(decider, micros, verdict))
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
 
 /// A trail as it was read.
 #[derive(Deserialize)]
 pub(super) struct Trail<'a> {
     #[serde(borrow, default)]
     a: Vec<AttemptText<'a>>,
-    #[serde(borrow, default)]
-    d: Vec<DecisionText<'a>>,
+    #[serde(default)]
+    d: Vec<DecisionText>,
 }
 
-/// Writes the trail into `text`, which is emptied first. `version_of` gives the number of the
-/// version that decided.
+/// Writes the trail into `text`, which is emptied first. `number_of` gives the number of who
+/// decided.
 pub(super) fn write(
     text: &mut Vec<u8>,
     attempts: &[AttemptRow],
     decisions: &[Decision],
-    mut version_of: impl FnMut(&Decision) -> Result<i64, StoreError>,
+    mut number_of: impl FnMut(&Arc<Decider>) -> Result<i64, StoreError>,
 ) -> Result<(), StoreError> {
     text.clear();
     if attempts.is_empty() && decisions.is_empty() {
@@ -70,20 +95,17 @@ pub(super) fn write(
     }
     text.extend_from_slice(b"],\"d\":[");
     for (index, decision) in decisions.iter().enumerate() {
-        let version = version_of(decision)?;
         let Decision {
-            hook,
+            by,
             micros,
             verdict,
-            ..
         } = decision;
-        let entry = DecisionText(
-            Cow::Borrowed(hook),
-            version,
-            *micros,
-            Cow::Borrowed(verdict),
-        );
-        push(text, index, &entry)?;
+        let number = number_of(by)?;
+        match &**verdict {
+            REMEMBERED => push(text, index, &(number,))?,
+            ALLOW => push(text, index, &(number, micros))?,
+            verdict => push(text, index, &(number, micros, verdict))?,
+        }
     }
     text.extend_from_slice(b"]}");
     Ok(())
@@ -96,10 +118,10 @@ fn push(text: &mut Vec<u8>, index: usize, entry: &impl Serialize) -> Result<(), 
     serde_json::to_writer(text, entry).map_err(|error| StoreError::Invalid(error.to_string()))
 }
 
-/// Reads a trail. `version` gives policy and digest by number.
+/// Reads a trail. `decider` gives who decided by the number.
 pub(super) fn read(
     text: &str,
-    mut version: impl FnMut(i64) -> Result<(Arc<str>, Arc<str>), StoreError>,
+    mut decider: impl FnMut(i64) -> Result<Arc<Decider>, StoreError>,
 ) -> Result<(Vec<AttemptRow>, Vec<Decision>), StoreError> {
     if text.is_empty() {
         return Ok((Vec::new(), Vec::new()));
@@ -120,14 +142,11 @@ pub(super) fn read(
         )
         .collect();
     let mut decisions = Vec::with_capacity(trail.d.len());
-    for DecisionText(hook, number, micros, verdict) in trail.d {
-        let (policy, digest) = version(number)?;
+    for DecisionText(number, micros, verdict) in trail.d {
         decisions.push(Decision {
-            hook: Cow::Owned(hook.into_owned()),
-            policy,
-            digest,
+            by: decider(number)?,
             micros,
-            verdict: Cow::Owned(verdict.into_owned()),
+            verdict,
         });
     }
     Ok((attempts, decisions))

@@ -66,7 +66,7 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 fn a_full_disk_loses_no_call_and_heals() {
     let place = Place::new();
     let settings = StoreSettings {
-        max_bytes: Some(400_000),
+        max_bytes: Some(1_600_000),
         ..place.settings()
     };
     let store = Store::open(&place.path(), &place.key, settings).unwrap();

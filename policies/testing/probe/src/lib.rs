@@ -13,7 +13,7 @@
 //!
 //! Every hook takes `models` (it does nothing for others) and `do`, a list of steps (`steps.rs`);
 //! what else a hook takes stands with its settings below. `init` takes `do` and `errors`. A hook
-//! that is not configured does nothing. Imports: call, edit, store, log, metrics, clock.
+//! that is not configured does nothing. Imports: call, channels, edit, store, log, metrics, clock.
 
 mod events;
 mod settings;
@@ -24,7 +24,7 @@ pub use settings::Probe;
 
 use settings::{Answer as AnswerSettings, Body};
 use weir_sdk::prelude::*;
-use weir_sdk::store;
+use weir_sdk::{channels, store};
 
 impl Policy for Probe {
     fn configure(config: &str) -> Result<Self, Vec<String>> {
@@ -96,19 +96,20 @@ impl Answer for Probe {
 
 impl Route for Probe {
     fn route(&self, call: &Summary, candidates: Vec<Candidate>) -> Result<Vec<Attempt>, Denial> {
-        let names = candidates
-            .iter()
-            .map(|candidate| candidate.channel.as_str());
+        let numbers = candidates.iter().map(|candidate| candidate.channel);
         if !self.route.common.run(call)? {
-            return Ok(names.map(Attempt::at).collect());
+            return Ok(numbers.map(Attempt::at).collect());
         }
         if let Some(key) = &self.route.record {
             let shown = show::candidates(&candidates).to_string();
             store::set(key, shown.as_bytes(), None).map_err(steps::failed)?;
         }
         let mut attempts: Vec<Attempt> = match &self.route.order {
-            Some(order) => order.iter().map(Attempt::at).collect(),
-            None => names.map(Attempt::at).collect(),
+            Some(order) => order
+                .iter()
+                .map(|name| Attempt::at(number(name, &candidates)))
+                .collect(),
+            None => numbers.map(Attempt::at).collect(),
         };
         for attempt in &mut attempts {
             attempt.first_byte_timeout_ms = self.route.first_byte_timeout_ms;
@@ -116,6 +117,14 @@ impl Route for Probe {
         }
         Ok(attempts)
     }
+}
+
+/// The number of the candidate with this name; one that no channel has where there is none.
+fn number(name: &str, candidates: &[Candidate]) -> u32 {
+    let mut numbers = candidates.iter().map(|candidate| candidate.channel);
+    numbers
+        .find(|number| channels::name(*number) == name)
+        .unwrap_or(u32::MAX)
 }
 
 impl Reply for Probe {

@@ -1,8 +1,8 @@
 //! Everything that the imports tell, as JSON, for a test to look at.
 
 use serde_json::{Value, json};
-use weir_sdk::call;
 use weir_sdk::prelude::*;
+use weir_sdk::{call, channels};
 
 /// The summary and all of `call`.
 pub(crate) fn call(summary: &Summary) -> Value {
@@ -10,6 +10,9 @@ pub(crate) fn call(summary: &Summary) -> Value {
     json!({
         "summary": show_summary(summary),
         "id": call::id(),
+        "tenant": call::tenant(),
+        "key": call::key(),
+        "client_ip": call::client_ip(),
         "dialect": call::dialect(),
         "method": call::method(),
         "path": call::path(),
@@ -27,19 +30,24 @@ pub(crate) fn call(summary: &Summary) -> Value {
 pub(crate) fn candidates(candidates: &[Candidate]) -> Value {
     let show = |candidate: &Candidate| {
         json!({
-            "channel": candidate.channel,
-            "provider": candidate.provider,
-            "model": candidate.model,
+            "number": candidate.channel,
+            "channel": channels::name(candidate.channel),
+            "provider": channels::provider(candidate.channel),
+            "model": channels::model(candidate.channel),
+            "region": channels::label(candidate.channel, "region"),
             "priority": candidate.priority,
             "weight": candidate.weight,
             "error_rate": candidate.error_rate,
             "samples": candidate.samples,
             "first_byte_ms": candidate.first_byte_ms,
+            "total_ms": candidate.total_ms,
+            "tokens_per_second": candidate.tokens_per_second,
             "in_flight": candidate.in_flight,
             "usable_keys": candidate.usable_keys,
+            "headroom": candidate.headroom,
+            "tripped_ms": candidate.tripped_ms,
             "input_price": candidate.input_price,
             "output_price": candidate.output_price,
-            "tripped": candidate.tripped,
         })
     };
     candidates.iter().map(show).collect()
@@ -50,6 +58,9 @@ pub(crate) fn outcome(outcome: &Outcome) -> Value {
     let usage = &outcome.usage;
     json!({
         "id": call::id(),
+        "tenant": call::tenant(),
+        "key": call::key(),
+        "client_ip": call::client_ip(),
         "summary": show_summary(&outcome.call),
         "channel": outcome.channel,
         "status": outcome.status,
@@ -73,9 +84,6 @@ fn show_summary(summary: &Summary) -> Value {
     json!({
         "operation": summary.operation.as_str(),
         "model": summary.model,
-        "tenant": summary.tenant,
-        "key": summary.key,
-        "client_ip": summary.client_ip,
         "streaming": summary.streaming,
         "input_tokens": summary.input_tokens,
         "max_output_tokens": summary.max_output_tokens,

@@ -22,7 +22,7 @@ pub struct Case {
     /// The call.
     #[serde(default)]
     pub call: CallCase,
-    /// The candidates of a `route` hook.
+    /// The channels: the candidates of a `route` hook, and what `channels` knows.
     #[serde(default)]
     pub candidates: Vec<CandidateCase>,
     /// The host's clock, milliseconds since the Unix epoch.
@@ -61,14 +61,16 @@ pub struct CallCase {
 #[serde(deny_unknown_fields)]
 #[expect(
     missing_docs,
-    reason = "named after the fields of candidate in wit/policy.wit"
+    reason = "named after the fields of candidate and the functions of channels in wit/policy.wit"
 )]
 pub struct CandidateCase {
     pub channel: String,
     #[serde(default)]
     pub provider: String,
+    /// The call's own where there is none.
+    pub model: Option<String>,
     #[serde(default)]
-    pub model: String,
+    pub labels: BTreeMap<String, String>,
     #[serde(default)]
     pub priority: u32,
     pub weight: Option<u32>,
@@ -79,12 +81,17 @@ pub struct CandidateCase {
     #[serde(default)]
     pub first_byte_ms: f32,
     #[serde(default)]
+    pub total_ms: f32,
+    #[serde(default)]
+    pub tokens_per_second: f32,
+    #[serde(default)]
     pub in_flight: u32,
     pub usable_keys: Option<u32>,
-    pub input_price: Option<u64>,
-    pub output_price: Option<u64>,
+    pub headroom: Option<f32>,
     #[serde(default)]
-    pub tripped: bool,
+    pub tripped_ms: u32,
+    pub input_price: Option<f32>,
+    pub output_price: Option<f32>,
 }
 
 impl CallCase {
@@ -104,9 +111,9 @@ impl CallCase {
                 slot.clone_from(value);
             }
         };
-        set(&mut call.summary.tenant, &self.tenant);
-        set(&mut call.summary.key, &self.key);
-        set(&mut call.summary.client_ip, &self.client_ip);
+        set(&mut call.tenant, &self.tenant);
+        set(&mut call.key, &self.key);
+        set(&mut call.client_ip, &self.client_ip);
         set(&mut call.id, &self.id);
         set(&mut call.dialect, &self.dialect);
         set(&mut call.method, &self.method);
@@ -128,22 +135,23 @@ impl CallCase {
 }
 
 impl CandidateCase {
-    /// The candidate of the case.
-    pub fn build(&self) -> Candidate {
+    /// The candidate of the case under this number.
+    pub fn build(&self, number: u32) -> Candidate {
         Candidate {
-            channel: self.channel.clone(),
-            provider: self.provider.clone(),
-            model: self.model.clone(),
+            channel: number,
             priority: self.priority,
             weight: self.weight.unwrap_or(1),
             error_rate: self.error_rate,
             samples: self.samples,
             first_byte_ms: self.first_byte_ms,
+            total_ms: self.total_ms,
+            tokens_per_second: self.tokens_per_second,
             in_flight: self.in_flight,
             usable_keys: self.usable_keys.unwrap_or(1),
-            input_price: self.input_price,
-            output_price: self.output_price,
-            tripped: self.tripped,
+            headroom: self.headroom.unwrap_or(1.0),
+            tripped_ms: self.tripped_ms,
+            input_price: self.input_price.unwrap_or(-1.0),
+            output_price: self.output_price.unwrap_or(-1.0),
         }
     }
 }

@@ -16,6 +16,12 @@ pub struct Globs {
     everything: bool,
 }
 
+impl PartialEq for Globs {
+    fn eq(&self, other: &Self) -> bool {
+        self.patterns == other.patterns
+    }
+}
+
 impl Globs {
     /// Compiles `patterns`.
     ///

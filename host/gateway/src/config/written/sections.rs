@@ -48,6 +48,11 @@ settings! {
         connections_max: usize = 20_000, within 1..=10_000_000;
         /// Most attempts that one call may make, whatever policies order.
         attempts_max: usize = 8, within 1..=64;
+        /// Most gateways that a call may have passed before this one (`x-weir-hops`). Calls that have
+        /// passed more are refused with status 508, as are those that have been here before
+        /// (`x-weir-via`). Both headers are believed from anybody: they can only bring the refusal
+        /// nearer, and whoever sends none begins at 0 as every client does.
+        hops_max: u32 = 8, within 0..=64;
         /// Largest reply that is held in memory for a policy that looks into whole replies.
         reply_buffer_max_bytes: usize = 33_554_432, within 1_024..=4_294_967_296;
         /// Output tokens that are reserved from limits for a call that sets no bound of its own.
@@ -58,12 +63,16 @@ settings! {
 settings! {
     /// Connections to providers.
     pub struct Upstream {
-        /// Time for name lookup, TCP and TLS together.
+        /// Time for name lookup and TCP together, and for the tunnel where there is a proxy.
         connect_timeout_ms: u64 = 5_000, within 1..=600_000;
-        /// Longest time until a reply begins. A channel can set its own.
+        /// Time for the TLS handshake.
+        tls_timeout_ms: u64 = 5_000, within 1..=600_000;
+        /// Longest time until a reply begins. A channel can set its own, as for all these times.
         first_byte_timeout_ms: u64 = 120_000, within 1..=86_400_000;
         /// Longest pause within a reply.
         idle_stream_timeout_ms: u64 = 60_000, within 1..=86_400_000;
+        /// Longest time for one attempt, from its begin to the end of the reply.
+        attempt_timeout_ms: u64 = 3_600_000, within 1..=86_400_000;
         /// Most connections that are kept open while nobody uses them.
         idle_connections_max: usize = 64, within 0..=100_000;
         /// Time after which an unused connection is closed.
@@ -74,6 +83,12 @@ settings! {
         header_max_bytes: usize = 65_536, within 8_192..=16_777_216;
         /// Silence on a busy HTTP/2 connection after which a PING asks whether the other side lives.
         http2_ping_ms: u64 = 20_000, within 1_000..=3_600_000;
+        /// Longest time that the addresses of a name are remembered. 0: each new connection asks. A
+        /// name none of whose addresses can be connected to is asked for again at once.
+        dns_cache_ms: u64 = 5_000, within 0..=3_600_000;
+        /// Age from which a connection takes no further call, so that a provider's new address is
+        /// taken up. Calls under way end as they would have.
+        connection_max_age_ms: u64 = 300_000, within 100..=86_400_000;
         /// Files with certificates (PEM) of authorities to trust besides the public ones.
         ca_files: Vec<PathBuf>;
     }
@@ -119,6 +134,11 @@ settings! {
         first_ms: u64 = 1_000, within 1..=86_400_000;
         /// The longest rest.
         max_ms: u64 = 300_000, within 1..=86_400_000;
+        /// Time after which a provider key that was found dead is tried again, by asking the provider
+        /// for its list of models; each further try waits twice as long. 0: never.
+        key_retest_first_ms: u64 = 60_000, within 0..=86_400_000;
+        /// The longest time between two such tries.
+        key_retest_max_ms: u64 = 3_600_000, within 100..=604_800_000;
     }
 }
 

@@ -3,7 +3,9 @@
 use weir_base::{Blame, Fault};
 use weir_upstream::SendError;
 
+use super::key;
 use crate::pipeline::channel::Channel;
+use crate::pipeline::open::Open;
 use crate::pipeline::route::Planned;
 use crate::pipeline::worker::Worker;
 use crate::telemetry::AttemptOutcome;
@@ -104,7 +106,8 @@ impl Failed {
 }
 
 /// There was nothing to try.
-pub fn no_usable_key(worker: &Worker, plan: &[Planned]) -> Fault {
+pub fn no_usable_key(worker: &Worker, open: &Open, plan: &[Planned]) -> Fault {
+    let now_ms = worker.now_ms();
     let fault = Fault::new(
         Blame::Upstream,
         503,
@@ -113,10 +116,10 @@ pub fn no_usable_key(worker: &Worker, plan: &[Planned]) -> Fault {
     );
     let soonest = plan
         .iter()
-        .filter_map(|planned| planned.channel.keys.next_usable_ms())
+        .filter_map(|planned| key::next_usable_ms(open, &planned.channel, now_ms))
         .min();
     match soonest {
-        Some(at_ms) => fault.retry_after_ms(at_ms.saturating_sub(worker.now_ms())),
+        Some(at_ms) => fault.retry_after_ms(at_ms.saturating_sub(now_ms)),
         None => fault,
     }
 }

@@ -11,6 +11,7 @@ use weir_wire::error::{Refusal, refusal};
 
 use super::{Ending, Source, fly_plan};
 use crate::config::{Fallback, FallbackCause};
+use crate::pipeline::chain::Chain;
 use crate::pipeline::open::Open;
 use crate::pipeline::route;
 use crate::pipeline::worker::Worker;
@@ -19,7 +20,13 @@ use crate::pipeline::worker::Worker;
 const MODEL: HeaderName = HeaderName::from_static("x-weir-model");
 
 /// Asks the other models, if there are any for this ending; it stays where none of them answers.
-pub async fn instead(worker: &Rc<Worker>, open: &mut Open, ending: Ending, left: usize) -> Ending {
+pub async fn instead(
+    worker: &Rc<Worker>,
+    open: &mut Open,
+    chain: &Chain,
+    ending: Ending,
+    left: usize,
+) -> Ending {
     let snapshot = Arc::clone(&open.call.snapshot);
     let Some(cause) = cause(&ending) else {
         return ending;
@@ -35,7 +42,7 @@ pub async fn instead(worker: &Rc<Worker>, open: &mut Open, ending: Ending, left:
     for model in fallback.to.iter().filter(|model| **model != *asked) {
         open.facts.model = Arc::from(model.as_str());
         // A model that nobody serves, or that the policies do not route, is passed over.
-        let Ok(plan) = route::run(worker, open).await else {
+        let Ok(plan) = route::run(worker, open, chain).await else {
             continue;
         };
         let Ok((got, rest)) = fly_plan(worker, open, &plan, None, left, true).await else {

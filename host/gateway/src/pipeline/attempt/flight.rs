@@ -36,11 +36,12 @@ impl Flight {
     pub fn new(open: &Open, tries: &Tries<'_>, target: Target, until: Instant) -> Option<Self> {
         let planned = tries.planned(target.at)?.clone();
         let model = Arc::from(planned.channel.upstream_model(&open.facts.model));
+        let serving = Serving::new(&planned.channel);
         Some(Self {
-            serving: RefCell::new(Some(Serving::new(&planned.channel))),
+            began: serving.began(),
+            serving: RefCell::new(Some(serving)),
             target,
             model,
-            began: Instant::now(),
             until,
             planned,
         })
@@ -53,7 +54,8 @@ impl Flight {
 
     /// The id of its key.
     pub fn key_id(&self) -> Option<Arc<str>> {
-        self.target.key.as_ref().map(|key| Arc::clone(&key.id))
+        let lease = self.target.lease.as_ref()?;
+        Some(Arc::clone(&lease.id))
     }
 
     /// Milliseconds after which another try may begin beside it.
@@ -68,6 +70,7 @@ impl Flight {
         open: &Open,
     ) -> Result<Result<Got, Failed>, Fault> {
         let retry = &open.call.snapshot.config.retry;
+        let timeouts = self.planned.channel.timeouts.of(open.call.operation);
         let left = self.until.saturating_duration_since(self.began);
         let by_policy = self
             .planned
@@ -76,14 +79,14 @@ impl Flight {
         let bounds = Bounds {
             began: self.began,
             first_byte_ms: milliseconds(left)
-                .min(self.planned.channel.timeouts.first_byte_ms)
+                .min(timeouts.first_byte_ms)
                 .min(by_policy),
             hold_ms: retry.hold_ms,
-            idle_ms: self.planned.channel.timeouts.idle_stream_ms,
+            idle_ms: timeouts.idle_stream_ms,
             max_bytes: retry.hold_max_bytes,
         };
-        let key = self.target.key.as_deref();
-        send::send(worker, open, &self.planned, key, &self.model, bounds).await
+        let lease = self.target.lease.as_ref();
+        send::send(worker, open, &self.planned, lease, &self.model, bounds).await
     }
 }
 

@@ -17,8 +17,10 @@ use weir_wire::fake;
 
 use super::failure::Failed;
 use super::hold::{self, Bounds, Held};
+use super::key::heard;
 use super::{Reply, Source};
-use crate::keys::ProviderKey;
+use crate::keys::Lease;
+use crate::pipeline::cascade;
 use crate::pipeline::channel::{Channel, Target};
 use crate::pipeline::open::Open;
 use crate::pipeline::route::Planned;
@@ -36,6 +38,9 @@ pub struct Got {
     pub headers: HeaderMap,
     /// The body: whole for an error, to come for anything else.
     pub source: Source,
+    /// Until when the key has used up one of its limits, in milliseconds since the Unix epoch, where
+    /// the provider says so.
+    pub spent_until_ms: Option<u64>,
 }
 
 impl Got {
@@ -64,16 +69,18 @@ pub async fn send(
     worker: &Rc<Worker>,
     open: &Open,
     planned: &Planned,
-    key: Option<&ProviderKey>,
+    lease: Option<&Lease>,
     model: &str,
     bounds: Bounds,
 ) -> Result<Result<Got, Failed>, Fault> {
     let channel = &*planned.channel;
     let call = &open.call;
     match &channel.target {
-        Target::Fake(options) => answer_fake(worker, open, channel, options, model)
-            .await
-            .map(Ok),
+        Target::Fake(options) => {
+            let mut got = answer_fake(worker, open, channel, options, model).await?;
+            got.spent_until_ms = heard(open, lease, model, &got.headers, worker.now_ms());
+            Ok(Ok(got))
+        }
         Target::Http {
             family,
             origin,
@@ -83,21 +90,30 @@ pub async fn send(
                 let asked = call.request();
                 let body = target::body(call, &asked, channel, model)?;
                 let target = target::path_and_query(call, *family, base_path, model, &asked.model)?;
-                (
-                    target::request(call, &asked, target, channel, key, body.bytes),
-                    body.asked_usage,
-                )
+                let key = lease.map(|lease| &**lease);
+                let mut request = target::request(call, &asked, target, channel, key, body.bytes);
+                if channel.cascade {
+                    let node = &worker.shared.node;
+                    cascade::mark(request.headers_mut(), call, &asked.headers, node);
+                }
+                (request, body.asked_usage)
             };
             let timeouts = Timeouts {
                 first_byte_ms: bounds.first_byte_ms,
-                ..channel.timeouts
+                ..*channel.timeouts.of(call.operation)
             };
             let response = match worker.upstream.send(origin, request, &timeouts).await {
                 Ok(response) => response,
                 Err(error) => return Ok(Err(Failed::Send(error))),
             };
             let (head, body) = response.into_parts();
-            Ok(receive(open, head, body, hides_usage, bounds).await)
+            // Whatever becomes of its body, and of the race that it may be in.
+            let spent_until_ms = heard(open, lease, model, &head.headers, worker.now_ms());
+            let got = receive(open, head, body, hides_usage, bounds).await;
+            Ok(got.map(|got| Got {
+                spent_until_ms,
+                ..got
+            }))
         }
     }
 }
@@ -132,6 +148,7 @@ async fn receive(
         status,
         headers: head.headers,
         source,
+        spent_until_ms: None,
     })
 }
 
@@ -206,6 +223,7 @@ async fn answer_fake(
                 status: reply.status,
                 headers,
                 source: Source::Whole(body),
+                spent_until_ms: None,
             });
         }
         fake::Body::Whole(body) => VecDeque::from([body]),
@@ -221,6 +239,7 @@ async fn answer_fake(
         status: reply.status,
         headers,
         source: Source::Fake { body, hides_usage },
+        spent_until_ms: None,
     })
 }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::key::pick;
-use crate::keys::{ProviderKey, Standing};
+use super::key::{pick, take};
+use crate::keys::{Lease, ProviderKey, Standing};
 use crate::pipeline::budget::Allowance;
 use crate::pipeline::channel::Channel;
 use crate::pipeline::open::Open;
@@ -21,12 +21,12 @@ use crate::pipeline::route::Planned;
 use crate::pipeline::worker::Worker;
 
 /// What is to be tried.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Target {
     /// Its place in the plan.
     pub at: usize,
-    /// The key, where the channel has any.
-    pub key: Option<Arc<ProviderKey>>,
+    /// The key, where the channel has any, and what the try took of its limits.
+    pub lease: Option<Lease>,
     /// Milliseconds to wait before.
     pub pause_ms: u64,
 }
@@ -50,8 +50,8 @@ pub struct Tries<'p> {
     at: usize,
     level: Level,
     tried: SmallVec<[(usize, Option<Arc<str>>); 4]>,
-    /// What may be tried once more.
-    again: Option<Target>,
+    /// What may be tried once more: its place in the plan, and its key.
+    again: Option<(usize, Option<Arc<str>>)>,
     agains: u32,
     left: usize,
     is_retry: bool,
@@ -107,11 +107,7 @@ impl<'p> Tries<'p> {
             return None;
         }
         self.at = at + 1;
-        let found = self.find_untried(worker, open, now_ms, Level::Well);
-        let target = found.filter(|target| {
-            let channel = self.plan.get(target.at).map(|planned| &*planned.channel);
-            within(worker, open, channel, now_ms)
-        });
+        let target = self.find_untried(worker, open, now_ms, Level::Well, true);
         match &target {
             Some(target) => self.take(worker, target, now_ms),
             None => self.at = at,
@@ -119,18 +115,19 @@ impl<'p> Tries<'p> {
         target
     }
 
-    /// The channel failed with this target: others come first. `again`: it may be tried once more.
-    pub fn channel_failed(&mut self, target: &Target, again: bool) {
-        self.at = target.at + 1;
+    /// The channel at this place failed with this key: others come first. `again`: it may be tried
+    /// once more.
+    pub fn channel_failed(&mut self, at: usize, key: Option<Arc<str>>, again: bool) {
+        self.at = at + 1;
         if again && self.again.is_none() {
-            self.again = Some(target.clone());
+            self.again = Some((at, key));
         }
     }
 
     fn take(&mut self, worker: &Worker, target: &Target, now_ms: u64) {
         self.left = self.left.saturating_sub(1);
         self.at = target.at;
-        let id = target.key.as_ref().map(|key| Arc::clone(&key.id));
+        let id = target.lease.as_ref().map(|lease| Arc::clone(&lease.id));
         let health = self
             .plan
             .get(target.at)
@@ -152,7 +149,7 @@ impl<'p> Tries<'p> {
         }
         for level in [Level::Well, Level::Any] {
             if self.level == level {
-                if let Some(target) = self.find_untried(worker, open, now_ms, level) {
+                if let Some(target) = self.find_untried(worker, open, now_ms, level, false) {
                     return Some(target);
                 }
                 self.level = if level == Level::Well {
@@ -166,12 +163,14 @@ impl<'p> Tries<'p> {
         self.once_more(worker, open, now_ms)
     }
 
+    /// `never_needed`: what does not fit into the budget is left, however well it is.
     fn find_untried(
         &self,
         worker: &Worker,
         open: &Open,
         now_ms: u64,
         level: Level,
+        never_needed: bool,
     ) -> Option<Target> {
         let count = self.plan.len();
         let steps = (0..count).map(|step| (self.at + step) % count);
@@ -180,10 +179,13 @@ impl<'p> Tries<'p> {
             let only_well = self.is_retry
                 && !(within(worker, open, None, now_ms)
                     && within(worker, open, Some(channel), now_ms));
-            if let Some(key) = self.key_of(at, channel, open, now_ms, level, only_well) {
+            if only_well && never_needed {
+                continue;
+            }
+            if let Some(lease) = self.key_of(at, channel, open, now_ms, level, only_well) {
                 return Some(Target {
                     at,
-                    key,
+                    lease,
                     pause_ms: 0,
                 });
             }
@@ -204,7 +206,7 @@ impl<'p> Tries<'p> {
         now_ms: u64,
         level: Level,
         only_well: bool,
-    ) -> Option<Option<Arc<ProviderKey>>> {
+    ) -> Option<Option<Lease>> {
         let first_ms = open.call.snapshot.config.cooldown.first_ms;
         let fits = |standing: &Standing| {
             (level != Level::Well || !standing.is_avoided(now_ms, first_ms))
@@ -221,11 +223,10 @@ impl<'p> Tries<'p> {
             return fits.then_some(None);
         }
         if let Some(wanted) = &self.prefers {
-            let is_it = |key: &&Arc<ProviderKey>| {
-                key.id == *wanted && key.state.usable(now_ms) && !was_tried(Some(&key.id))
-            };
-            if let Some(key) = keys.iter().find(is_it) {
-                return Some(Some(Arc::clone(key)));
+            let is_it = |key: &&Arc<ProviderKey>| key.id == *wanted && !was_tried(Some(&key.id));
+            let wanted = keys.iter().find(is_it);
+            if let Some(lease) = wanted.and_then(|key| take(open, channel, key, now_ms)) {
+                return Some(Some(lease));
             }
         }
         // Nearly always empty: nothing was tried, nothing failed.
@@ -234,37 +235,42 @@ impl<'p> Tries<'p> {
             .filter(|key| was_tried(Some(&key.id)) || !fits(&key.state.standing))
             .map(|key| Arc::clone(&key.id))
             .collect();
-        pick(channel, now_ms, &passed_over).ok()
+        pick(open, channel, now_ms, &passed_over).ok()
     }
 
     /// The same once more, later.
     fn once_more(&mut self, worker: &Worker, open: &Open, now_ms: u64) -> Option<Target> {
         let retry = &open.call.snapshot.config.retry;
-        let mut target = self.again.take()?;
-        if self.tried.iter().any(|(at, id)| {
-            *at != target.at || id.as_ref() != target.key.as_ref().map(|key| &key.id)
-        }) {
+        let (at, id) = self.again.take()?;
+        let is_other = |tried: &(usize, Option<Arc<str>>)| tried.0 != at || tried.1 != id;
+        if self.tried.iter().any(is_other) {
             return None;
         }
-        let channel = self.plan.get(target.at).map(|planned| &*planned.channel);
-        let usable = target
-            .key
-            .as_ref()
-            .is_none_or(|key| key.state.usable(now_ms));
+        let channel = &*self.plan.get(at)?.channel;
         if self.agains >= retry.same_target_max
-            || !usable
             || !within(worker, open, None, now_ms)
-            || !within(worker, open, channel, now_ms)
+            || !within(worker, open, Some(channel), now_ms)
         {
             return None;
         }
-        target.pause_ms = jittered(
+        let lease = match id {
+            None => None,
+            Some(id) => {
+                let key = channel.keys.keys().iter().find(|key| key.id == id)?;
+                Some(take(open, channel, key, now_ms)?)
+            }
+        };
+        let pause_ms = jittered(
             retry.backoff_ms.saturating_mul(1 << self.agains),
             open,
             self.left,
         );
         self.agains += 1;
-        Some(target)
+        Some(Target {
+            at,
+            lease,
+            pause_ms,
+        })
     }
 }
 

@@ -1,16 +1,18 @@
 //! Channels of the file and the API, with their keys and what is remembered of them.
 
+mod times;
+
 use std::sync::Arc;
 
 use http::HeaderMap;
 use weir_base::Secret;
 use weir_store::DisabledKey;
-use weir_upstream::{Http2, Origin, Timeouts};
+use weir_upstream::{Http2, Origin};
 use weir_wire::dialect::Family;
 use weir_wire::fake;
 
-use super::{HealthRegistry, Ingredients};
-use crate::config::{self, ChannelDialect};
+use super::{ChannelRegistry, Ingredients};
+use crate::config::{self, ChannelDialect, KeyTerms};
 use crate::keys::{KeyPool, KeyState, ProviderKey, fingerprint, public_id};
 use crate::pipeline::channel::{Channel, Target, key_header};
 use crate::reload::written;
@@ -21,7 +23,7 @@ const WRITTEN_DOWN_MS: u64 = 2_000;
 /// Every channel that is in use. A name that the file has is the file's.
 pub(super) fn all(
     from: &Ingredients<'_>,
-    health: &mut HealthRegistry,
+    registry: &mut ChannelRegistry,
     warnings: &mut Vec<String>,
 ) -> Vec<Arc<Channel>> {
     let mut merged = from.config.channels.clone();
@@ -42,14 +44,14 @@ pub(super) fn all(
         }
     }
     let used = merged.into_iter().filter(|channel| !channel.disabled);
-    used.filter_map(|channel| build(from, channel, health, warnings).map(Arc::new))
+    used.filter_map(|channel| build(from, channel, registry, warnings).map(Arc::new))
         .collect()
 }
 
 fn of_api(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Vec<config::Channel> {
     let mut channels = Vec::new();
     for channel in &from.entities.channels {
-        match written::channel(channel) {
+        match written::channel(channel, from.config, from.environment) {
             Ok(channel) => channels.push(channel),
             Err(errors) => {
                 warnings.push(format!(
@@ -65,14 +67,18 @@ fn of_api(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Vec<config::Cha
 fn build(
     from: &Ingredients<'_>,
     mut channel: config::Channel,
-    health: &mut HealthRegistry,
+    registry: &mut ChannelRegistry,
     warnings: &mut Vec<String>,
 ) -> Option<Channel> {
+    let number = registry.number(&channel);
     let family = family(channel.dialect);
     let target = match (family, &channel.base_url) {
         (Some(family), Some(url)) => match Origin::parse(&url.to_string()) {
             Ok((origin, base_path)) => {
-                let origin = origin.with_http2(http2(channel.http2));
+                let origin = origin
+                    .with_http2(http2(channel.http2))
+                    .through(channel.proxy.clone())
+                    .secured(channel.tls.clone());
                 Target::Http {
                     family,
                     origin,
@@ -92,28 +98,24 @@ fn build(
     for (name, value) in channel.headers.iter().cloned() {
         headers.append(name, value);
     }
-    let upstream = &from.config.upstream;
+    let timeouts = times::of(&from.config.upstream, &channel);
     Some(Channel {
+        number,
+        labels: channel.labels.clone(),
         provider: channel.dialect.as_str(),
         target,
-        keys: KeyPool::new(keys(
-            from,
-            &channel,
-            family.unwrap_or(Family::Openai),
-            warnings,
-        )),
+        keys: KeyPool::new(
+            keys(from, &channel, family.unwrap_or(Family::Openai), warnings),
+            channel.key_strategy,
+        ),
+        sticky_by: channel.sticky_by,
         priority: channel.priority,
         weight: channel.weight,
         headers,
         stream_usage: channel.stream_usage,
-        timeouts: Timeouts {
-            connect_ms: upstream.connect_timeout_ms,
-            first_byte_ms: channel
-                .first_byte_timeout_ms
-                .unwrap_or(upstream.first_byte_timeout_ms),
-            idle_stream_ms: upstream.idle_stream_timeout_ms,
-        },
-        health: Arc::clone(health.entry(Arc::clone(&channel.name)).or_default()),
+        timeouts,
+        cascade: channel.cascade,
+        health: registry.health(&channel.name),
         metrics: from.metrics.channel(&channel.name),
         models: channel.models,
         model_map: channel.model_map,
@@ -162,31 +164,34 @@ fn keys(
     warnings: &mut Vec<String>,
 ) -> Vec<Arc<ProviderKey>> {
     let mut keys = Vec::new();
-    let mut add = |id: Option<&str>, secret: &Secret, dead: Option<(&str, u64)>| {
-        let fingerprint = fingerprint(secret);
-        let id: Arc<str> = id.map_or_else(|| public_id(&fingerprint).into(), Arc::from);
-        let Some(header) = key_header(family, secret) else {
-            let name = &channel.name;
-            warnings.push(format!(
-                "the key {id} of the channel {name} is not used: it is no header value"
-            ));
-            return;
+    let mut add =
+        |id: Option<&str>, secret: &Secret, terms: KeyTerms, dead: Option<(&str, u64)>| {
+            let fingerprint = fingerprint(secret);
+            let id: Arc<str> = id.map_or_else(|| public_id(&fingerprint).into(), Arc::from);
+            let Some(header) = key_header(family, secret) else {
+                let name = &channel.name;
+                warnings.push(format!(
+                    "the key {id} of the channel {name} is not used: it is no header value"
+                ));
+                return;
+            };
+            let state = from.keys.state(&channel.name, &fingerprint);
+            let is_this = |dead: &&DisabledKey| {
+                dead.channel == *channel.name && dead.fingerprint == fingerprint
+            };
+            let recorded = from.entities.disabled_keys.iter().find(is_this);
+            let recorded = recorded.map(|dead| (dead.reason.as_str(), dead.disabled_ms));
+            apply(&state, dead.or(recorded), from.now_ms);
+            keys.push(Arc::new(ProviderKey {
+                id,
+                fingerprint,
+                header,
+                terms,
+                state,
+            }));
         };
-        let state = from.keys.state(&channel.name, &fingerprint);
-        let is_this =
-            |dead: &&DisabledKey| dead.channel == *channel.name && dead.fingerprint == fingerprint;
-        let recorded = from.entities.disabled_keys.iter().find(is_this);
-        let recorded = recorded.map(|dead| (dead.reason.as_str(), dead.disabled_ms));
-        apply(&state, dead.or(recorded), from.now_ms);
-        keys.push(Arc::new(ProviderKey {
-            id,
-            fingerprint,
-            header,
-            state,
-        }));
-    };
-    for secret in &channel.keys {
-        add(None, secret, None);
+    for key in &channel.keys {
+        add(None, &key.secret, key.terms, None);
     }
     for key in from
         .entities
@@ -199,7 +204,12 @@ fn keys(
             .disabled_reason
             .as_deref()
             .map(|reason| (reason, since_ms));
-        add(Some(&key.id), &key.secret, dead);
+        add(
+            Some(&key.id),
+            &key.secret,
+            written::key_terms(&key.terms),
+            dead,
+        );
     }
     keys
 }

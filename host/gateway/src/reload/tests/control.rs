@@ -513,6 +513,27 @@ impl CallHost for TestCall {
     fn path(&self) -> String {
         "/v1/chat/completions".into()
     }
+    fn tenant(&self) -> Arc<str> {
+        Arc::default()
+    }
+    fn key(&self) -> Arc<str> {
+        Arc::default()
+    }
+    fn client_ip(&self) -> String {
+        String::new()
+    }
+    fn channel_name(&self, _: u32) -> Arc<str> {
+        Arc::default()
+    }
+    fn channel_provider(&self, _: u32) -> &'static str {
+        ""
+    }
+    fn channel_model(&self, _: u32) -> String {
+        String::new()
+    }
+    fn channel_label(&self, _: u32, _: &str) -> Option<String> {
+        None
+    }
     fn label(&self, _: &str) -> Option<String> {
         None
     }
@@ -561,9 +582,6 @@ fn summary() -> Summary<'static> {
     Summary {
         operation: Operation::Chat,
         model: "m",
-        tenant: "acme",
-        key: "key_1",
-        client_ip: "192.0.2.7",
         streaming: false,
         input_tokens: 1,
         max_output_tokens: 0,
