@@ -9,6 +9,7 @@ mod answer;
 mod attempt;
 pub mod audit;
 mod body;
+pub mod budget;
 pub mod call;
 mod cascade;
 pub mod chain;
@@ -23,6 +24,7 @@ mod limit;
 mod look;
 mod neutral;
 mod open;
+pub mod pins;
 mod relay;
 pub mod retest;
 mod rewrite;
@@ -91,7 +93,7 @@ async fn run(worker: &Rc<Worker>, open: &mut Open, body: Incoming) -> Result<Rep
     let plan = route::run(worker, open, &chain).await?;
     open.passed(Phase::Route);
     // Try them in order, until one answers.
-    let reply = attempt::run(worker, open, plan).await?;
+    let reply = attempt::run(worker, open, plan, &chain).await?;
     open.passed(Phase::Attempt);
     Ok(reply)
 }

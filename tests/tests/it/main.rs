@@ -10,6 +10,7 @@ mod config;
 mod crash;
 mod dialects;
 mod disk;
+mod faults;
 mod hangup;
 mod keys;
 mod limits;

@@ -12,6 +12,7 @@ use super::learnt::Learnt;
 use super::lease::Lease;
 use super::meter::Meter;
 use super::retest::{Retest, RetestPauses};
+use super::standing::Standing;
 use super::window::Used;
 
 /// How long a key rests after a provider turned it away without saying for how long.
@@ -86,6 +87,8 @@ pub struct KeyState {
     disabled: Mutex<Option<Arc<Disabled>>>,
     /// The pause after refusals that did not kill the key.
     pub rest: Rest,
+    /// How the last tries with it went.
+    pub standing: Standing,
     pub(super) meter: Meter,
     pub(super) learnt: Learnt,
     retest: Retest,

@@ -6,7 +6,8 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::keys::{Cooldown, Rest};
+use super::budget::Budget;
+use crate::keys::{Cooldown, Rest, Standing};
 
 /// Seconds of one bucket of the window.
 const BUCKET_SECONDS: u64 = 10;
@@ -59,6 +60,10 @@ pub struct Health {
     tokens_per_second: Mean,
     failures_in_a_row: AtomicU32,
     rest: Rest,
+    /// How the last tries went, for a channel without keys; else each key has its own.
+    pub standing: Standing,
+    /// Retries at this channel, beside the calls that went to it first.
+    pub retries: Budget,
 }
 
 /// The measurements as a policy sees them.

@@ -17,12 +17,25 @@ use super::open::Open;
 use super::worker::Worker;
 
 /// One try to be made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Planned {
     /// Where.
     pub channel: Arc<Channel>,
     /// Milliseconds allowed to the first byte, where a policy says so.
     pub first_byte_timeout_ms: Option<u32>,
+    /// Milliseconds without a head after which the next try begins beside this one.
+    pub hedge_after_ms: Option<u32>,
+}
+
+impl Planned {
+    /// A try at `channel` of which no policy said anything.
+    pub fn plain(channel: &Arc<Channel>) -> Self {
+        Self {
+            channel: Arc::clone(channel),
+            first_byte_timeout_ms: None,
+            hedge_after_ms: None,
+        }
+    }
 }
 
 /// The tries to be made, in order; never empty.
@@ -71,11 +84,7 @@ pub async fn run(
 
 /// The order without any policy: higher priority first, as listed within one.
 fn by_priority(serving: &[Arc<Channel>]) -> Vec<Planned> {
-    let planned = |channel: &Arc<Channel>| Planned {
-        channel: Arc::clone(channel),
-        first_byte_timeout_ms: None,
-    };
-    let mut plan: Vec<Planned> = serving.iter().map(planned).collect();
+    let mut plan: Vec<Planned> = serving.iter().map(Planned::plain).collect();
     plan.sort_by_key(|planned| std::cmp::Reverse(planned.channel.priority));
     plan
 }
@@ -129,6 +138,7 @@ fn planned(offered: &[Planned], attempt: &RouteAttempt) -> Option<Planned> {
     Some(Planned {
         channel: Arc::clone(&found.channel),
         first_byte_timeout_ms,
+        hedge_after_ms: attempt.hedge_after_ms.or(found.hedge_after_ms),
     })
 }
 

@@ -33,6 +33,7 @@ pub struct Metrics {
     refusals: IntCounterVec,
     refusal_codes: RwLock<HashSet<String>>,
     keys: IntGaugeVec,
+    hedges: IntCounterVec,
     connections: IntGauge,
     connections_total: IntCounter,
     custom: CustomRegistry,
@@ -139,6 +140,7 @@ impl Metrics {
             refusals: make.counters(&names::REFUSALS)?,
             refusal_codes: RwLock::default(),
             keys: make.gauges(&names::KEYS)?,
+            hedges: make.counters(&names::HEDGES)?,
             connections: make.gauge(&names::CONNECTIONS)?,
             connections_total: make.counter(&names::CONNECTIONS_TOTAL)?,
             custom: CustomRegistry::new(make.counters(&names::CUSTOM_DROPPED)?),
@@ -216,6 +218,12 @@ impl Metrics {
     /// A call's usage is known.
     pub fn used(&self, usage: &Usage) {
         self.usage.add(usage);
+    }
+
+    /// A try that began beside a slow one is over; `won`: it was the faster one.
+    pub fn hedged(&self, won: bool) {
+        let result = if won { "won" } else { "lost" };
+        self.hedges.with_label_values(&[result]).inc();
     }
 
     /// What an operator should look at, newest first; only the last few hundred.
