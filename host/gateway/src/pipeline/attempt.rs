@@ -221,14 +221,8 @@ fn land(
         Err(failed) => {
             row.failure = Some(Cow::Borrowed(failed.code()));
             open.attempts.push(row);
-            channel.health.failed(now_ms, cooldown(open));
-            let at_once = matches!(failed, Failed::Send(_) | Failed::Silent);
-            standing(channel, lease.as_deref()).failed(now_ms, at_once, cooldown(open));
-            mark(open, failed.outcome());
             tries.channel_failed(flight.target.at, key_id, !failed.is_timeout());
-            // What may have had its effect must not have it twice.
-            let more = !failed.may_have_worked() || may_be_repeated(open);
-            return Landed::Failed(Ending::Fault(failed.fault(channel)), more);
+            return unanswered(open, channel, lease.as_deref(), &failed, now_ms);
         }
     };
     row.status = Some(got.status);
@@ -268,6 +262,23 @@ fn land(
         serving.lease = lease;
     }
     Landed::Answer(got.into_reply())
+}
+
+/// No answer came, or none that is one.
+fn unanswered(
+    open: &mut Open,
+    channel: &Channel,
+    key: Option<&ProviderKey>,
+    failed: &Failed,
+    now_ms: u64,
+) -> Landed {
+    channel.health.failed(now_ms, cooldown(open));
+    let at_once = matches!(failed, Failed::Send(_) | Failed::Silent);
+    standing(channel, key).failed(now_ms, at_once, cooldown(open));
+    mark(open, failed.outcome());
+    // What may have had its effect must not have it twice.
+    let more = !failed.may_have_worked() || may_be_repeated(open);
+    Landed::Failed(Ending::Fault(failed.fault(channel)), more)
 }
 
 /// Remembers who made what the reply says was made.
