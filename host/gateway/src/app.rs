@@ -25,6 +25,8 @@ use crate::config::{self, Config, Loaded, LogFormat, Overrides, Sources};
 use crate::identify::Bans;
 use crate::pipeline::Shared;
 use crate::pipeline::audit::AuditQueue;
+use crate::pipeline::budget::Budget;
+use crate::pipeline::pins::Pins;
 use crate::pipeline::retest::Retests;
 use crate::reload::{Control, ControlParts};
 use crate::server::{Server, ServerParts};
@@ -212,7 +214,7 @@ impl Core {
             services,
             store: store.clone(),
             limits: Arc::clone(&limits),
-            key_values,
+            key_values: Arc::clone(&key_values),
             bans: Arc::clone(&bans),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(clock),
@@ -230,6 +232,8 @@ impl Core {
             store: store.clone(),
             metrics,
             bans,
+            retries: Budget::default(),
+            pins: Pins::new(key_values),
             audit,
             background: background.handle().clone(),
         });

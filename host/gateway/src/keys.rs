@@ -16,6 +16,7 @@ mod lease;
 mod meter;
 mod pool;
 mod retest;
+mod standing;
 mod state;
 mod window;
 
@@ -27,4 +28,5 @@ pub use headers::Told;
 pub use lease::Lease;
 pub use pool::{Ask, KeyPool, ProviderKey};
 pub use retest::RetestPauses;
+pub use standing::Standing;
 pub use state::{BY_HAND, Cooldown, Disabled, KeyRegistry, KeyState, Rest, fingerprint, public_id};

@@ -9,6 +9,7 @@ mod answer;
 mod attempt;
 pub mod audit;
 mod body;
+pub mod budget;
 pub mod call;
 mod cascade;
 pub mod chain;
@@ -24,7 +25,11 @@ mod look;
 mod neutral;
 mod offer;
 mod open;
+<<<<<<< HEAD
 pub mod probe;
+=======
+pub mod pins;
+>>>>>>> main
 mod relay;
 pub mod retest;
 mod rewrite;
@@ -93,7 +98,7 @@ async fn run(worker: &Rc<Worker>, open: &mut Open, body: Incoming) -> Result<Rep
     let plan = route::run(worker, open, &chain).await?;
     open.passed(Phase::Route);
     // Try them in order, until one answers.
-    let reply = attempt::run(worker, open, plan).await?;
+    let reply = attempt::run(worker, open, plan, &chain).await?;
     open.passed(Phase::Attempt);
     Ok(reply)
 }

@@ -46,6 +46,8 @@ pub struct Body {
     open: Option<Open>,
     /// What was met while pieces were being gathered and could not be one of them.
     held: Option<Piece>,
+    /// Whether a pause is the reader's business; see [`Body::wait_at_most`].
+    patient: bool,
 }
 
 struct Open {
@@ -76,6 +78,7 @@ impl Body {
             ends_ms,
             open,
             held: None,
+            patient: false,
         };
         if body.incoming.is_end_stream() {
             body.finish();
@@ -94,6 +97,32 @@ impl Body {
             ends_ms: u64::MAX,
             open: None,
             held: None,
+            patient: false,
+        }
+    }
+
+    /// What comes from now on is waited for `wait_ms` in all, and when that is over the body is
+    /// still good: [`Body::poll_waited`] says so. Until [`Body::wait_as_usual`]. Costs no timer.
+    pub fn wait_at_most(&mut self, wait_ms: u64) {
+        self.patient = true;
+        if let Some(open) = &self.open {
+            open.deadline.extend(wait_ms, self.ends_ms);
+        }
+    }
+
+    /// Ready when the time of [`Body::wait_at_most`] is over. To be asked when the body was pending.
+    pub fn poll_waited(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.open {
+            Some(open) => open.deadline.poll_passed(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// From now on a pause of `idle_stream_ms` ends the body, as it does from the beginning.
+    pub fn wait_as_usual(&mut self) {
+        self.patient = false;
+        if let Some(open) = &self.open {
+            open.deadline.extend(self.idle_stream_ms, self.ends_ms);
         }
     }
 
@@ -209,6 +238,9 @@ impl HttpBody for Body {
                 Poll::Ready(None) => break,
                 Poll::Pending if batch.is_empty() => {
                     let Some(open) = &this.open else { break };
+                    if this.patient {
+                        return Poll::Pending;
+                    }
                     let passed = open.deadline.poll_passed(cx);
                     return passed.map(|()| Some(Err(this.out_of_time())));
                 }
@@ -219,7 +251,7 @@ impl HttpBody for Body {
             if open.lane.now_ms() >= this.ends_ms && this.held.is_none() {
                 // A reply that always has more never waits, so this is where it is seen.
                 this.held = Some(Err(this.out_of_time()));
-            } else {
+            } else if !this.patient {
                 open.deadline.extend(this.idle_stream_ms, this.ends_ms);
             }
         }

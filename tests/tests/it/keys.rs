@@ -440,7 +440,12 @@ fn a_connection_that_the_provider_closed_is_no_failure() {
             // request is read to its end: closing with something unread would take the reply with it.
             let mut request = Vec::new();
             let mut piece = [0; 4096];
-            while !String::from_utf8_lossy(&request).ends_with("}]}") {
+            // The order of the members depends on how serde_json was built.
+            let ends = ["}]}", "\"m\"}"];
+            while !ends
+                .iter()
+                .any(|end| String::from_utf8_lossy(&request).ends_with(end))
+            {
                 let bytes = stream.read(&mut piece).unwrap();
                 if bytes == 0 {
                     break;

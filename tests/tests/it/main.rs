@@ -11,6 +11,7 @@ mod config;
 mod crash;
 mod dialects;
 mod disk;
+mod faults;
 mod hangup;
 mod keys;
 mod limits;

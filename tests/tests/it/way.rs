@@ -105,7 +105,7 @@ fn a_channel_goes_through_its_proxy_and_no_password_is_shown() {
         "/admin/v1/channels",
         &channel(&format!("http://me:p%40ss@{proxy}")),
     );
-    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert_eq!(refused.status, 400, "{}", refused.text());
     assert!(refused.text().contains("env:NAME"), "{}", refused.text());
     admin
         .post("/admin/v1/channels", &channel("env:PROXY"))

@@ -47,6 +47,13 @@ pub(super) fn compile(root: written::Root, sources: &Sources, report: &mut Repor
         ledger: root.ledger,
         runtime: root.runtime,
         cooldown: root.cooldown.value,
+        retry: root.retry,
+        pins: root.pins,
+        fallbacks: root
+            .fallback
+            .into_iter()
+            .map(|fallback| compile_fallback(fallback, report))
+            .collect(),
         channels,
         tenants,
         policies,
@@ -135,6 +142,17 @@ fn check_unique<'n>(
             }
         }
     }
+}
+
+fn compile_fallback(fallback: At<written::Fallback>, report: &mut Report<'_>) -> written::Fallback {
+    if fallback.value.to.is_empty() {
+        fallback.error(report, "names no model in `to`");
+    }
+    let mut fallback = fallback.value;
+    if fallback.on.is_empty() {
+        fallback.on.push(written::FallbackCause::Error);
+    }
+    fallback
 }
 
 fn compile_price(price: written::Price) -> Price {

@@ -12,8 +12,13 @@ use weir_upstream::{Proxy, Tls};
 
 use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
+<<<<<<< HEAD
     Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, KeyStrategy, Ledger, Limits,
     Log, Mode, Runtime, Upstream,
+=======
+    ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2, Isolation, KeyStrategy, Ledger,
+    Limits, Log, Mode, Pins, Retry, Runtime, Upstream,
+>>>>>>> main
 };
 
 /// The settings that the program runs with.
@@ -49,6 +54,12 @@ pub struct Config {
     pub runtime: Runtime,
     /// Rests after failures.
     pub cooldown: Cooldown,
+    /// What is tried again.
+    pub retry: Retry,
+    /// How long it is remembered who made what a provider keeps.
+    pub pins: Pins,
+    /// Other models for calls that a model does not serve. The first that matches counts.
+    pub fallbacks: Vec<Fallback>,
     /// The channels of the file, disabled ones included. Names are unique.
     pub channels: Vec<Channel>,
     /// The tenants of the file, disabled ones included. Names are unique.

@@ -33,7 +33,7 @@ impl Lease {
     }
 
     /// The call is not made after all: nothing of it counts.
-    pub(super) fn undo(mut self, now_ms: u64) {
+    pub fn undo(mut self, now_ms: u64) {
         if let Some(taken) = self.taken.take() {
             self.key.state.meter.undo(taken, now_ms);
         }

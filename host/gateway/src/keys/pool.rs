@@ -92,7 +92,7 @@ impl KeyPool {
             };
             let mut passed = Passed::default();
             while let Some(at) = level.choose(&turn, &passed) {
-                if let Some(lease) = level.keys.get(at).and_then(|key| lease(key, ask)) {
+                if let Some(lease) = level.keys.get(at).and_then(|key| key.lease(ask)) {
                     return Some(lease);
                 }
                 passed.add(at);
@@ -163,6 +163,27 @@ impl KeyPool {
 }
 
 impl ProviderKey {
+    /// This key for a call, where it may be used and has room. What the call needs is taken from its
+    /// limits, as by [`KeyPool::pick`].
+    pub fn lease(self: &Arc<Self>, ask: &Ask<'_>) -> Option<Lease> {
+        let state = &self.state;
+        if !state.usable(ask.now_ms) || ask.tried.contains(&self.id) {
+            return None;
+        }
+        let taken = state.meter.begin(&self.terms, ask.tokens(), ask.now_ms);
+        let mut lease = Lease::new(self, taken.ok()?, Default::default());
+        match state.learnt.begin(ask) {
+            Ok(mark) => {
+                lease.mark = mark;
+                Some(lease)
+            }
+            Err(_) => {
+                lease.undo(ask.now_ms);
+                None
+            }
+        }
+    }
+
     /// The smallest share that is left of any of its limits, 0 to 1; none where none is known.
     #[expect(
         clippy::cast_precision_loss,
@@ -184,26 +205,6 @@ impl ProviderKey {
             self.state.learnt.free_share(now_ms),
         ];
         shares.into_iter().flatten().min_by(f32::total_cmp)
-    }
-}
-
-/// The key for this call, where it may be used and has room.
-fn lease(key: &Arc<ProviderKey>, ask: &Ask<'_>) -> Option<Lease> {
-    let state = &key.state;
-    if !state.usable(ask.now_ms) || ask.tried.contains(&key.id) {
-        return None;
-    }
-    let taken = state.meter.begin(&key.terms, ask.tokens(), ask.now_ms);
-    let mut lease = Lease::new(key, taken.ok()?, Default::default());
-    match state.learnt.begin(ask) {
-        Ok(mark) => {
-            lease.mark = mark;
-            Some(lease)
-        }
-        Err(_) => {
-            lease.undo(ask.now_ms);
-            None
-        }
     }
 }
 

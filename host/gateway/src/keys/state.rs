@@ -12,6 +12,7 @@ use super::learnt::Learnt;
 use super::lease::Lease;
 use super::meter::Meter;
 use super::retest::{Retest, RetestPauses};
+use super::standing::Standing;
 use super::window::Used;
 use crate::measure::Figures;
 
@@ -87,8 +88,13 @@ pub struct KeyState {
     disabled: Mutex<Option<Arc<Disabled>>>,
     /// The pause after refusals that did not kill the key.
     pub rest: Rest,
+<<<<<<< HEAD
     /// What was measured of its calls.
     pub figures: Figures,
+=======
+    /// How the last tries with it went.
+    pub standing: Standing,
+>>>>>>> main
     pub(super) meter: Meter,
     pub(super) learnt: Learnt,
     retest: Retest,

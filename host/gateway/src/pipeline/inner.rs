@@ -80,8 +80,9 @@ pub async fn complete(
 }
 
 async fn ask(worker: &Rc<Worker>, open: &mut Open) -> Result<Bytes, Fault> {
-    let plan = route::run(worker, open, &Chain::default()).await?;
-    let reply = attempt::run(worker, open, plan).await?;
+    let chain = Chain::default();
+    let plan = route::run(worker, open, &chain).await?;
+    let reply = attempt::run(worker, open, plan, &chain).await?;
     open.outcome.status = reply.status;
     let max_bytes = open.call.snapshot.config.limits.reply_buffer_max_bytes;
     let body = look::collect(reply.source, max_bytes).await?;

@@ -116,9 +116,9 @@ impl Serving {
         }
     }
 
-    /// How long ago it began.
-    pub fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+    /// When it began.
+    pub fn began(&self) -> Instant {
+        self.began
     }
 
     /// Its reply came whole, and ended `now`. `streamed_tokens`: the output tokens that its provider

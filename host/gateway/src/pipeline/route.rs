@@ -22,7 +22,7 @@ use super::worker::Worker;
 const SAMPLES_MIN: u32 = 10;
 
 /// One try to be made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Planned {
     /// Where.
     pub channel: Arc<Channel>,
@@ -30,6 +30,19 @@ pub struct Planned {
     pub health: Arc<ModelHealth>,
     /// Milliseconds allowed to the first byte, where a policy says so.
     pub first_byte_timeout_ms: Option<u32>,
+    /// Milliseconds without a head after which the next try begins beside this one.
+    pub hedge_after_ms: Option<u32>,
+}
+
+impl Planned {
+    /// A try at `channel` of which no policy said anything.
+    pub fn plain(channel: &Arc<Channel>) -> Self {
+        Self {
+            channel: Arc::clone(channel),
+            first_byte_timeout_ms: None,
+            hedge_after_ms: None,
+        }
+    }
 }
 
 /// One of the offers, and what a policy says of it. Only what is tried in the end becomes a
@@ -98,6 +111,7 @@ pub async fn run(
     Ok(drafts.iter().filter_map(planned).collect())
 }
 
+<<<<<<< HEAD
 /// Whatever is best left alone comes after all else: it is tried where nothing else is left.
 fn tripped_last(offers: &[Offer], drafts: &mut [Draft], now_ms: u64) {
     let is_tripped = |draft: &Draft| {
@@ -109,6 +123,13 @@ fn tripped_last(offers: &[Offer], drafts: &mut [Draft], now_ms: u64) {
     if drafts.len() > 1 && drafts.iter().any(is_tripped) {
         drafts.sort_by_cached_key(is_tripped);
     }
+=======
+/// The order without any policy: higher priority first, as listed within one.
+fn by_priority(serving: &[Arc<Channel>]) -> Vec<Planned> {
+    let mut plan: Vec<Planned> = serving.iter().map(Planned::plain).collect();
+    plan.sort_by_key(|planned| std::cmp::Reverse(planned.channel.priority));
+    plan
+>>>>>>> main
 }
 
 /// What a policy is told of each channel.
@@ -151,6 +172,7 @@ fn drafted(offers: &[Offer], drafts: &[Draft], attempt: &RouteAttempt) -> Option
     Some(Draft {
         at: found.at,
         first_byte_timeout_ms,
+        hedge_after_ms: attempt.hedge_after_ms.or(found.hedge_after_ms),
     })
 }
 

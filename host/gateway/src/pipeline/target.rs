@@ -49,6 +49,8 @@ fn stays_here(name: &HeaderName) -> bool {
             | "authorization"
             | "x-api-key"
             | "x-goog-api-key"
+            | "x-weir-channel"
+            | "x-weir-timeout-ms"
     ) || name.starts_with("x-forwarded-")
         || name.starts_with("x-fake-")
         || cascade::is_ours(name)

@@ -15,8 +15,13 @@ use weir_upstream::{Pool, PoolSettings, Tls};
 use weir_wire::dialect::{Dialect, Family};
 
 use super::audit::AuditQueue;
+use super::budget::Budget;
 use super::channel::Channel;
+<<<<<<< HEAD
 use super::offer::{self, Offers};
+=======
+use super::pins::Pins;
+>>>>>>> main
 use super::snapshot::Snapshot;
 use crate::identify::Bans;
 use crate::telemetry::{CallMetrics, Metrics};
@@ -46,6 +51,10 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Addresses that are kept out.
     pub bans: Arc<Bans>,
+    /// Calls and retries of the whole gateway.
+    pub retries: Budget,
+    /// Who made what providers keep.
+    pub pins: Pins,
     /// Where finished calls go to be seen by `audit` policies.
     pub audit: AuditQueue,
     /// The runtime for work that is not on a call's path.

@@ -34,7 +34,11 @@ pub struct Metrics {
     refusals: IntCounterVec,
     refusal_codes: RwLock<HashSet<String>>,
     keys: IntGaugeVec,
+<<<<<<< HEAD
     health: HealthFamilies,
+=======
+    hedges: IntCounterVec,
+>>>>>>> main
     connections: IntGauge,
     connections_total: IntCounter,
     custom: CustomRegistry,
@@ -149,12 +153,16 @@ impl Metrics {
             refusals: make.counters(&names::REFUSALS)?,
             refusal_codes: RwLock::default(),
             keys: make.gauges(&names::KEYS)?,
+<<<<<<< HEAD
             health: HealthFamilies {
                 error_ratio: make.floats(&names::ERROR_RATIO)?,
                 tokens_per_second: make.floats(&names::TOKENS_PER_SECOND)?,
                 open_circuits: make.gauges(&names::OPEN_CIRCUITS)?,
                 circuit_changes: make.counters(&names::CIRCUIT_CHANGES)?,
             },
+=======
+            hedges: make.counters(&names::HEDGES)?,
+>>>>>>> main
             connections: make.gauge(&names::CONNECTIONS)?,
             connections_total: make.counter(&names::CONNECTIONS_TOTAL)?,
             custom: CustomRegistry::new(make.counters(&names::CUSTOM_DROPPED)?),
@@ -237,6 +245,12 @@ impl Metrics {
     /// A call's usage is known.
     pub fn used(&self, usage: &Usage) {
         self.usage.add(usage);
+    }
+
+    /// A try that began beside a slow one is over; `won`: it was the faster one.
+    pub fn hedged(&self, won: bool) {
+        let result = if won { "won" } else { "lost" };
+        self.hedges.with_label_values(&[result]).inc();
     }
 
     /// What an operator should look at, newest first; only the last few hundred.

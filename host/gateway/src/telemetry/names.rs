@@ -40,6 +40,11 @@ pub(super) const ATTEMPTS: Family = family(
     "Attempts at a channel, by how they ended.",
     &["channel", "outcome"],
 );
+pub(super) const HEDGES: Family = family(
+    "weir_hedges_total",
+    "Tries that began beside a slow one, by whether they answered first.",
+    &["result"],
+);
 pub(super) const FIRST_BYTE_SECONDS: Family = family(
     "weir_channel_first_byte_seconds",
     "Time from sending a request to the head of the reply.",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::schema::{settings, words};
-use crate::config::types::LogLevel;
+use crate::config::types::{Globs, LogLevel};
 
 words! {
     /// How log lines look.
@@ -143,5 +143,67 @@ settings! {
         key_retest_first_ms: u64 = 60_000, within 0..=86_400_000;
         /// The longest time between two such tries.
         key_retest_max_ms: u64 = 3_600_000, within 100..=604_800_000;
+    }
+}
+
+settings! {
+    /// What is tried again when a provider fails, and for how long.
+    pub struct Retry {
+        /// Retries and hedges over all calls of the last ten seconds, in percent: for the whole gateway
+        /// and again for each channel, so that an outage is not multiplied. A key that has not failed
+        /// lately is tried all the same, and counted.
+        budget_percent: u32 = 20, within 0..=1_000;
+        /// Retries within ten seconds that are allowed however few calls there are.
+        budget_floor: u32 = 10, within 0..=1_000_000;
+        /// Times that one call may try a channel with the same key again, after a pause, where
+        /// there is nothing else to try.
+        same_target_max: u32 = 1, within 0..=16;
+        /// The pause before that, on average; it is doubled each time, and varied by half.
+        backoff_ms: u64 = 100, within 0..=60_000;
+        /// Longest time from the arrival of a call until its reply begins, over all attempts. Callers
+        /// can ask for less with `x-weir-timeout-ms`.
+        call_deadline_ms: u64 = 600_000, within 1..=86_400_000;
+        /// Longest time that the beginning of a reply is held back until there is something in it:
+        /// the first words of a stream, the end of a whole reply. Until then another attempt can take
+        /// over unseen. 0: nothing is held back, nor looked at.
+        hold_ms: u64 = 2_000, within 0..=600_000;
+        /// Most bytes of a reply that are held back.
+        hold_max_bytes: usize = 262_144, within 0..=67_108_864;
+    }
+}
+
+settings! {
+    /// How long it is remembered which channel and key made what a provider keeps, so that calls
+    /// that name it go there.
+    pub struct Pins {
+        /// For stored responses and containers.
+        answer_ttl_ms: u64 = 86_400_000, within 0..=31_536_000_000;
+        /// For files, batches and whatever else is made to stay.
+        object_ttl_ms: u64 = 2_592_000_000, within 0..=31_536_000_000;
+    }
+}
+
+words! {
+    /// What leads to another model.
+    pub enum FallbackCause {
+        /// No channel brought an answer.
+        Error = "error",
+        /// The prompt does not fit into the model's window.
+        ContextLength = "context_length",
+        /// The provider's filter does not let the request through.
+        ContentRefusal = "content_refusal",
+    }
+}
+
+settings! {
+    /// Other models for calls that a model does not serve.
+    pub struct Fallback {
+        /// Models, as callers name them.
+        model: Globs;
+        /// What leads to another model. Default: `error` alone.
+        on: Vec<FallbackCause>;
+        /// The models that are asked instead, in order. They must be served by a channel that the
+        /// caller's dialect can go to.
+        to: Vec<String>;
     }
 }
