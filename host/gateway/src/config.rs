@@ -34,13 +34,8 @@ pub use sources::{Environment, Overrides, SettingsFile, Sources, UnreadableFile}
 pub use starter::starter_channels;
 pub use types::{Globs, LogLevel, PolicySource, StickyBy};
 pub use written::{
-<<<<<<< HEAD
-    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, KeyStrategy, Ledger, Limits,
-    Log, LogFormat, Mode, Runtime, Upstream,
-=======
-    ChannelDialect, Cooldown, FailureRule, Fake, Fallback, FallbackCause, Http2, Isolation,
+    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, FallbackCause, Http2, Isolation,
     KeyStrategy, Ledger, Limits, Log, LogFormat, Mode, Pins, Retry, Runtime, Upstream,
->>>>>>> main
 };
 
 use report::Report;

@@ -25,11 +25,8 @@ mod look;
 mod neutral;
 mod offer;
 mod open;
-<<<<<<< HEAD
 pub mod probe;
-=======
 pub mod pins;
->>>>>>> main
 mod relay;
 pub mod retest;
 mod rewrite;

@@ -8,6 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weir_tests::{Answer, Gateway, Provider, eventually};
 
+/// Keys that failed are avoided for a moment only, so that what is seen is what circuits do.
+const BRIEFLY: &str = "[cooldown]\nfirst_ms = 1\nmax_ms = 1\n";
+
 /// A provider that fails while the switch is on.
 fn failing(fails: &Arc<AtomicBool>) -> Provider {
     let fails = Arc::clone(fails);
@@ -39,8 +42,9 @@ fn a_failing_channel_is_left_alone_and_taken_back() {
     let fails = Arc::new(AtomicBool::new(true));
     let (first, second) = (failing(&fails), Provider::start());
     let breaker = "priority = 1\n[channel.breaker]\nconsecutive_failures = 2\nopen_first_ms = 300\nopen_max_ms = 600";
-    let settings =
-        first.channel("openai", "first", breaker) + &second.channel("openai", "second", "");
+    let settings = BRIEFLY.to_owned()
+        + &first.channel("openai", "first", breaker)
+        + &second.channel("openai", "second", "");
     let gateway = Gateway::start(&settings);
     for _ in 0..2 {
         gateway.acme().chat("m").expect(200);
@@ -97,9 +101,10 @@ fn the_only_channel_is_asked_however_its_circuit_stands() {
 fn weir_asks_by_itself_while_a_circuit_is_open() {
     let fails = Arc::new(AtomicBool::new(true));
     let (first, second) = (failing(&fails), Provider::start());
-    let breaker = "priority = 1\n[channel.breaker]\nopen_first_ms = 60_000\nopen_max_ms = 60_000\nprobe_interval_ms = 100\nprobe_model = \"cheap\"";
-    let settings =
-        first.channel("openai", "first", breaker) + &second.channel("openai", "second", "");
+    let breaker = "priority = 1\n[channel.breaker]\nopen_first_ms = 60000\nopen_max_ms = 60000\nprobe_interval_ms = 100\nprobe_model = \"cheap\"";
+    let settings = BRIEFLY.to_owned()
+        + &first.channel("openai", "first", breaker)
+        + &second.channel("openai", "second", "");
     let gateway = Gateway::start(&settings);
     for _ in 0..3 {
         gateway.acme().chat("m").expect(200);

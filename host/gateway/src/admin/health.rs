@@ -217,6 +217,13 @@ pub(super) async fn set(
             format!("{model:?} is no model that was asked of this channel"),
         ));
     }
+    if hold != Hold::Open {
+        // Whoever says that it is well also says so of what failed lately.
+        channel.health.standing.went_well();
+        for key in channel.keys.keys() {
+            key.state.standing.went_well();
+        }
+    }
     tracing::info!(channel = name, model = input.model, wanted = ?input.state, "circuits were set by hand");
     Ok(Json(view(&channel, state.clock.now_ms())))
 }

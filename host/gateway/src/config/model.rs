@@ -12,13 +12,8 @@ use weir_upstream::{Proxy, Tls};
 
 use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
-<<<<<<< HEAD
-    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, KeyStrategy, Ledger, Limits,
-    Log, Mode, Runtime, Upstream,
-=======
-    ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2, Isolation, KeyStrategy, Ledger,
+    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2, Isolation, KeyStrategy, Ledger,
     Limits, Log, Mode, Pins, Retry, Runtime, Upstream,
->>>>>>> main
 };
 
 /// The settings that the program runs with.

@@ -88,13 +88,10 @@ pub struct KeyState {
     disabled: Mutex<Option<Arc<Disabled>>>,
     /// The pause after refusals that did not kill the key.
     pub rest: Rest,
-<<<<<<< HEAD
     /// What was measured of its calls.
     pub figures: Figures,
-=======
     /// How the last tries with it went.
     pub standing: Standing,
->>>>>>> main
     pub(super) meter: Meter,
     pub(super) learnt: Learnt,
     retest: Retest,

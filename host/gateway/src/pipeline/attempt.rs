@@ -189,20 +189,6 @@ enum Landed {
 fn land(
     worker: &Rc<Worker>,
     open: &mut Open,
-<<<<<<< HEAD
-    planned: &Planned,
-    mut lease: Option<Lease>,
-) -> Result<Tried, Fault> {
-    let channel = &planned.channel;
-    let model: Arc<str> = Arc::from(channel.upstream_model(&open.facts.model));
-    let key = lease.as_deref();
-    open.serving = Some(Serving::new(worker, planned));
-    open.outcome.channel = Some(Arc::clone(channel));
-    open.outcome.upstream_model = Some(Arc::clone(&model));
-    open.outcome.provider_key = key.map(|key| Arc::clone(&key.id));
-    let sent = send::send(worker, open, planned, key, &model).await?;
-    let elapsed = answered(open);
-=======
     tries: &mut Tries<'_>,
     (mut flight, sent): hedge::Landing,
 ) -> Landed {
@@ -210,7 +196,6 @@ fn land(
     let mut lease = flight.target.lease.take();
     let channel = flight.channel();
     let elapsed = flight.began.elapsed();
->>>>>>> main
     let mut row = AttemptRow {
         channel: Arc::clone(&channel.name),
         key: key_id.clone(),
@@ -231,44 +216,6 @@ fn land(
         serving.first_byte = elapsed;
     }
     let now_ms = worker.now_ms();
-<<<<<<< HEAD
-    match sent {
-        Ok(got) => {
-            row.status = Some(got.status);
-            channel.metrics.first_byte(elapsed);
-            let mut verdict = judge(&got);
-            key::heard(open, lease.as_mut(), &model, &got, &mut verdict, now_ms);
-            consequences(worker, open, channel, lease.as_deref(), &verdict, now_ms);
-            if verdict.is_answer() {
-                let outcome = if got.status < 400 {
-                    AttemptOutcome::Success
-                } else {
-                    AttemptOutcome::Rejected
-                };
-                open.landed(outcome, lease.as_deref(), now_ms);
-                open.attempts.push(row);
-                if let Some(serving) = &mut open.serving {
-                    serving.lease = lease;
-                }
-                return Ok(Tried::Answered(got.into_reply()));
-            }
-            row.failure = Some(Cow::Owned(verdict.as_str().to_owned()));
-            open.attempts.push(row);
-            open.landed(verdict.outcome(), lease.as_deref(), now_ms);
-            Ok(Tried::Failed(
-                LastFailure::Answered(got.into_reply()),
-                verdict,
-            ))
-        }
-        Err(failed) => {
-            row.failure = Some(Cow::Borrowed(failed.code()));
-            open.attempts.push(row);
-            open.landed(failed.outcome(), lease.as_deref(), now_ms);
-            Ok(Tried::Failed(
-                LastFailure::Unanswered(unanswered(&failed, channel)),
-                Verdict::NextChannel,
-            ))
-=======
     let mut got = match sent {
         Ok(got) => got,
         Err(failed) => {
@@ -276,7 +223,6 @@ fn land(
             open.attempts.push(row);
             tries.channel_failed(flight.target.at, key_id, !failed.is_timeout());
             return unanswered(open, channel, lease.as_deref(), &failed, now_ms);
->>>>>>> main
         }
     };
     row.status = Some(got.status);
@@ -287,12 +233,8 @@ fn land(
     let standing = standing(channel, key);
     consequences(worker, open, channel, key, &verdict, now_ms);
     if verdict == Verdict::NextChannel {
-        channel.health.failed(now_ms, cooldown(open));
         standing.failed(now_ms, false, cooldown(open));
         tries.channel_failed(flight.target.at, key_id, true);
-    } else {
-        let first_byte_ms = elapsed.as_secs_f32() * 1_000.0;
-        channel.health.answered(now_ms, first_byte_ms);
     }
     if verdict == Verdict::OtherKey {
         standing.refused(now_ms);
@@ -300,7 +242,7 @@ fn land(
     if !verdict.is_answer() {
         row.failure = Some(Cow::Owned(verdict.as_str().to_owned()));
         open.attempts.push(row);
-        mark(open, verdict.outcome());
+        open.landed(verdict.outcome(), key, now_ms);
         return Landed::Failed(Ending::Reply(got.into_reply(), false), true);
     }
     standing.went_well();
@@ -310,7 +252,7 @@ fn land(
     } else {
         AttemptOutcome::Rejected
     };
-    mark(open, outcome);
+    open.landed(outcome, key, now_ms);
     open.attempts.push(row);
     if let Some(serving) = &mut open.serving {
         serving.lease = lease;
@@ -326,10 +268,9 @@ fn unanswered(
     failed: &Failed,
     now_ms: u64,
 ) -> Landed {
-    channel.health.failed(now_ms, cooldown(open));
     let at_once = matches!(failed, Failed::Send(_) | Failed::Silent);
     standing(channel, key).failed(now_ms, at_once, cooldown(open));
-    mark(open, failed.outcome());
+    open.landed(failed.outcome(), key, now_ms);
     // What may have had its effect must not have it twice.
     let more = !failed.may_have_worked() || may_be_repeated(open);
     Landed::Failed(Ending::Fault(failed.fault(channel)), more)
@@ -351,7 +292,8 @@ fn note(worker: &Worker, open: &Open, channel: &Channel, key: Option<&ProviderKe
 }
 
 /// A reply that had begun broke off: its channel and key are avoided like others that fail.
-pub fn broke_later(open: &Open) {
+pub fn broke_later(open: &mut Open) {
+    open.broke();
     let Some(channel) = &open.outcome.channel else {
         return;
     };
@@ -360,7 +302,6 @@ pub fn broke_later(open: &Open) {
     let key = keys
         .iter()
         .find(|key| Some(&key.id) == open.outcome.provider_key.as_ref());
-    channel.health.failed(now_ms, cooldown(open));
     standing(channel, key.map(|key| &**key)).failed(now_ms, true, cooldown(open));
 }
 
@@ -397,73 +338,4 @@ async fn pause(pause_ms: u64, until: Instant) -> bool {
         tokio::time::sleep(pause).await;
     }
     true
-}
-
-<<<<<<< HEAD
-/// The first byte is here, or nothing is: how long it took since the attempt began.
-fn answered(open: &mut Open) -> Duration {
-    let Some(serving) = &mut open.serving else {
-        return Duration::ZERO;
-    };
-    serving.first_byte = serving.elapsed();
-    serving.first_byte
-}
-
-fn cooldown(open: &Open) -> Cooldown {
-    let settings = &open.call.snapshot.config.cooldown;
-    Cooldown {
-        first_ms: settings.first_ms,
-        max_ms: settings.max_ms,
-    }
-}
-
-fn unanswered(failed: &Failed, channel: &Channel) -> Fault {
-    let name = &channel.name;
-    let (status, code, message) = match failed {
-        Failed::Send(error) if error.is_timeout() => (
-            504,
-            "provider_timeout",
-            format!(
-                "The provider behind channel `{name}` did not answer in time ({error}); try again later."
-            ),
-        ),
-        Failed::Send(error) => (
-            502,
-            "provider_unreachable",
-            format!(
-                "The provider behind channel `{name}` could not be reached ({error}); try again later."
-            ),
-        ),
-        Failed::Reply(problem) => (
-            502,
-            "provider_broken",
-            format!(
-                "The provider behind channel `{name}` sent a reply that broke off ({problem}); try again later."
-            ),
-        ),
-    };
-    Fault::new(Blame::Upstream, status, code, message)
-}
-
-fn no_usable_key(worker: &Worker, open: &Open, plan: &[Planned]) -> Fault {
-    let now_ms = worker.now_ms();
-    let fault = Fault::new(
-        Blame::Upstream,
-        503,
-        "no_usable_key",
-        "No channel for this model has a provider key that may be used now; try again later, or tell the operator of this gateway.",
-    );
-    let soonest = plan
-        .iter()
-        .filter_map(|planned| key::next_usable_ms(open, &planned.channel, now_ms))
-        .min();
-    match soonest {
-        Some(at_ms) => fault.retry_after_ms(at_ms.saturating_sub(now_ms)),
-        None => fault,
-=======
-fn mark(open: &mut Open, outcome: AttemptOutcome) {
-    if let Some(serving) = &mut open.serving {
-        serving.outcome = outcome;
->>>>>>> main
-    }
 }

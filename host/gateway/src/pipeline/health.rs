@@ -10,14 +10,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-<<<<<<< HEAD
 use arc_swap::ArcSwap;
-=======
-use super::budget::Budget;
-use crate::keys::{Cooldown, Rest, Standing};
->>>>>>> main
 
+use super::budget::Budget;
 use super::channel::Channel;
+use crate::keys::Standing;
 use crate::measure::{Counts, FailureKind, Figures, Means};
 use crate::telemetry::{AttemptOutcome, Metrics};
 
@@ -130,23 +127,15 @@ type Models = HashMap<Arc<str>, Arc<ModelHealth>>;
 #[derive(Debug, Default)]
 pub struct Health {
     in_flight: AtomicU32,
-<<<<<<< HEAD
     models: ArcSwap<Models>,
     /// Calls without a model, and of models beyond the bound.
     others: Arc<ModelHealth>,
-    /// What circuits of models are held at that are not there yet. Locked by whoever adds one.
-    hold: Mutex<Option<Hold>>,
-=======
-    first_byte_ms: Mean,
-    total_ms: Mean,
-    tokens_per_second: Mean,
-    failures_in_a_row: AtomicU32,
-    rest: Rest,
     /// How the last tries went, for a channel without keys; else each key has its own.
     pub standing: Standing,
     /// Retries at this channel, beside the calls that went to it first.
     pub retries: Budget,
->>>>>>> main
+    /// What circuits of models are held at that are not there yet. Locked by whoever adds one.
+    hold: Mutex<Option<Hold>>,
 }
 
 /// The figures of a channel as a whole.

@@ -185,7 +185,11 @@ async fn ask(worker: &Worker, channel: &Channel, model: &str) -> Finding {
         401..=403 | 429 => Finding::Unknown,
         408 | 409 | 500.. => Finding::Bad(FailureKind::Server),
         // Also where it finds fault with the question: whoever does that works.
-        _ => Finding::Well,
+        _ => {
+            let own = lease.as_ref().map(|lease| &lease.state.standing);
+            own.unwrap_or(&channel.health.standing).went_well();
+            Finding::Well
+        }
     }
 }
 

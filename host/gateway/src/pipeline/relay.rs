@@ -238,14 +238,7 @@ impl Reading {
         self.tap.finish(&mut open, ended == Ended::Complete);
         open.outcome.ended = ended;
         if ended == Ended::UpstreamBroke {
-<<<<<<< HEAD
-            open.broke();
-=======
-            if let Some(serving) = &mut open.serving {
-                serving.outcome = AttemptOutcome::Broken;
-            }
-            attempt::broke_later(&open);
->>>>>>> main
+            attempt::broke_later(&mut open);
         }
         open.passed(Phase::Relay);
     }

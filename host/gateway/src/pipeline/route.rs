@@ -35,9 +35,16 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// A try at `channel` of which no policy said anything.
-    pub fn plain(channel: &Arc<Channel>) -> Self {
+    /// Whether something else should be tried first: the circuit is open, or others try it now.
+    pub fn is_tripped(&self, now_ms: u64) -> bool {
+        let breaker = &self.health.breaker;
+        breaker.tripped_ms(now_ms, &self.channel.breaker) > 0
+    }
+
+    /// A try at `channel` for `model`, as the caller names it, of which no policy said anything.
+    pub fn plain(channel: &Arc<Channel>, model: &str, now_ms: u64) -> Self {
         Self {
+            health: channel.health.model(channel.upstream_model(model), now_ms),
             channel: Arc::clone(channel),
             first_byte_timeout_ms: None,
             hedge_after_ms: None,
@@ -51,6 +58,17 @@ impl Planned {
 struct Draft {
     at: usize,
     first_byte_timeout_ms: Option<u32>,
+    hedge_after_ms: Option<u32>,
+}
+
+impl Draft {
+    fn plain(at: usize) -> Self {
+        Self {
+            at,
+            first_byte_timeout_ms: None,
+            hedge_after_ms: None,
+        }
+    }
 }
 
 /// The tries to be made, in order; never empty.
@@ -68,11 +86,7 @@ pub async fn run(
     if offers.is_empty() {
         return Err(nobody_serves(open));
     }
-    let draft = |at| Draft {
-        at,
-        first_byte_timeout_ms: None,
-    };
-    let mut drafts: SmallVec<[Draft; 8]> = (0..offers.len()).map(draft).collect();
+    let mut drafts: SmallVec<[Draft; 8]> = (0..offers.len()).map(Draft::plain).collect();
     for binding in chain.with(Hook::Route) {
         let running = Running::new(open, binding, Hook::Route);
         let answer = {
@@ -106,12 +120,12 @@ pub async fn run(
             channel: Arc::clone(&offer.channel),
             health: Arc::clone(&offer.health),
             first_byte_timeout_ms: draft.first_byte_timeout_ms,
+            hedge_after_ms: draft.hedge_after_ms,
         })
     };
     Ok(drafts.iter().filter_map(planned).collect())
 }
 
-<<<<<<< HEAD
 /// Whatever is best left alone comes after all else: it is tried where nothing else is left.
 fn tripped_last(offers: &[Offer], drafts: &mut [Draft], now_ms: u64) {
     let is_tripped = |draft: &Draft| {
@@ -123,13 +137,6 @@ fn tripped_last(offers: &[Offer], drafts: &mut [Draft], now_ms: u64) {
     if drafts.len() > 1 && drafts.iter().any(is_tripped) {
         drafts.sort_by_cached_key(is_tripped);
     }
-=======
-/// The order without any policy: higher priority first, as listed within one.
-fn by_priority(serving: &[Arc<Channel>]) -> Vec<Planned> {
-    let mut plan: Vec<Planned> = serving.iter().map(Planned::plain).collect();
-    plan.sort_by_key(|planned| std::cmp::Reverse(planned.channel.priority));
-    plan
->>>>>>> main
 }
 
 /// What a policy is told of each channel.

@@ -17,11 +17,8 @@ use weir_wire::dialect::{Dialect, Family};
 use super::audit::AuditQueue;
 use super::budget::Budget;
 use super::channel::Channel;
-<<<<<<< HEAD
 use super::offer::{self, Offers};
-=======
 use super::pins::Pins;
->>>>>>> main
 use super::snapshot::Snapshot;
 use crate::identify::Bans;
 use crate::telemetry::{CallMetrics, Metrics};

@@ -34,11 +34,8 @@ pub struct Metrics {
     refusals: IntCounterVec,
     refusal_codes: RwLock<HashSet<String>>,
     keys: IntGaugeVec,
-<<<<<<< HEAD
     health: HealthFamilies,
-=======
     hedges: IntCounterVec,
->>>>>>> main
     connections: IntGauge,
     connections_total: IntCounter,
     custom: CustomRegistry,
@@ -153,16 +150,13 @@ impl Metrics {
             refusals: make.counters(&names::REFUSALS)?,
             refusal_codes: RwLock::default(),
             keys: make.gauges(&names::KEYS)?,
-<<<<<<< HEAD
             health: HealthFamilies {
                 error_ratio: make.floats(&names::ERROR_RATIO)?,
                 tokens_per_second: make.floats(&names::TOKENS_PER_SECOND)?,
                 open_circuits: make.gauges(&names::OPEN_CIRCUITS)?,
                 circuit_changes: make.counters(&names::CIRCUIT_CHANGES)?,
             },
-=======
             hedges: make.counters(&names::HEDGES)?,
->>>>>>> main
             connections: make.gauge(&names::CONNECTIONS)?,
             connections_total: make.counter(&names::CONNECTIONS_TOTAL)?,
             custom: CustomRegistry::new(make.counters(&names::CUSTOM_DROPPED)?),

@@ -62,11 +62,7 @@ fn offer(metrics: &Metrics, number: u32, keys: usize) -> Offer {
 }
 
 fn drafts(count: usize) -> SmallVec<[Draft; 8]> {
-    let draft = |at| Draft {
-        at,
-        first_byte_timeout_ms: None,
-    };
-    (0..count).map(draft).collect()
+    (0..count).map(Draft::plain).collect()
 }
 
 #[test]
