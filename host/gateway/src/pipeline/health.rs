@@ -32,21 +32,27 @@ pub struct ModelHealth {
     /// Its circuit.
     pub breaker: Breaker,
     in_flight: AtomicU32,
-    /// When Weir last asked by itself, in milliseconds since the Unix epoch.
+    /// When Weir last asked by itself, in milliseconds since the Unix epoch; the greatest number
+    /// while it asks.
     probed_ms: AtomicU64,
 }
 
 impl ModelHealth {
-    /// Whether it is time for Weir to ask by itself, as it does every `interval_ms`. Of several
-    /// that ask for it one hears yes.
+    /// Whether it is time for Weir to ask by itself, as it does every `interval_ms`, and does not
+    /// yet. Whoever hears yes asks, and then says so to [`Self::probed`].
     pub fn take_probe(&self, now_ms: u64, interval_ms: u64) -> bool {
         let last_ms = self.probed_ms.load(Ordering::Relaxed);
         let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
         now_ms >= last_ms.saturating_add(interval_ms)
             && self
                 .probed_ms
-                .compare_exchange(last_ms, now_ms, success, failure)
+                .compare_exchange(last_ms, u64::MAX, success, failure)
                 .is_ok()
+    }
+
+    /// Weir has asked by itself.
+    pub fn probed(&self, now_ms: u64) {
+        self.probed_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// The channel is well, as another of its models shows.

@@ -9,19 +9,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use weir_base::Operation;
 use weir_upstream::RequestBody;
 use weir_wire::dialect::Family;
 use weir_wire::endpoint::gemini_path_with_model;
 
 use super::channel::{Channel, Target, upstream_path};
-use super::health::{self, ModelHealth, State};
+use super::health::{self, Change, ModelHealth, State};
 use super::worker::Worker;
 use crate::keys::{Ask, Lease};
 use crate::measure::FailureKind;
@@ -57,31 +57,42 @@ struct Due {
 
 /// Asks for as long as it is polled.
 pub async fn run(worker: Rc<Worker>) {
+    let places = Arc::new(Semaphore::new(SIDE_BY_SIDE));
     loop {
         tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
-        let due = due(&worker);
-        join_all(due.into_iter().map(|due| probe(&worker, due))).await;
+        for due in due(&worker, places.available_permits()) {
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                break;
+            };
+            let worker = Rc::clone(&worker);
+            tokio::task::spawn_local(async move {
+                probe(&worker, &due).await;
+                due.health.probed(worker.now_ms());
+                drop(place);
+            });
+        }
     }
 }
 
-/// The circuits that are not closed and were not tried for a while, bounded.
-fn due(worker: &Worker) -> Vec<Due> {
+/// The circuits that are not closed and were not tried for a while, `most` of them.
+fn due(worker: &Worker, most: usize) -> Vec<Due> {
     let (snapshot, now_ms) = (worker.snapshot(), worker.now_ms());
     let mut all = Vec::new();
     let channels = snapshot.channels.iter();
     for channel in channels.filter(|channel| channel.breaker.probe_interval_ms > 0) {
         let interval_ms = channel.breaker.probe_interval_ms;
         for (of, health) in channel.health.models() {
-            let open = matches!(
-                health.breaker.state(now_ms),
-                State::Open(_) | State::HalfOpen
-            );
-            let model = match &channel.breaker.probe_model {
-                Some(model) => Arc::from(model.as_str()),
-                None => Arc::clone(&of),
-            };
+            if all.len() == most {
+                return all;
+            }
+            let state = health.breaker.state(now_ms);
+            if !matches!(state, State::Open(_) | State::HalfOpen) {
+                continue;
+            }
+            let own = channel.breaker.probe_model.as_deref();
+            let model = own.map_or_else(|| Arc::clone(&of), Arc::from);
             // Calls without a model cannot be imitated.
-            if open && !model.is_empty() && health.take_probe(now_ms, interval_ms) {
+            if !model.is_empty() && health.take_probe(now_ms, interval_ms) {
                 all.push(Due {
                     channel: Arc::clone(channel),
                     of,
@@ -89,48 +100,40 @@ fn due(worker: &Worker) -> Vec<Due> {
                     model,
                 });
             }
-            if all.len() == SIDE_BY_SIDE {
-                return all;
+            if own.is_some() {
+                // One question for all circuits of the channel.
+                break;
             }
         }
     }
     all
 }
 
-/// Asks, and lets the circuit know. What another model answers closes all circuits of the channel.
-async fn probe(worker: &Worker, due: Due) {
-    let Due {
-        channel,
-        of,
-        health,
-        model,
-    } = due;
-    let pass = health.breaker.enter(|| worker.now_ms());
+/// Asks, and lets the circuit know. What a model answers that is asked for all of them closes all
+/// circuits of the channel.
+async fn probe(worker: &Worker, due: &Due) {
+    let (channel, health, terms) = (&*due.channel, &due.health, &due.channel.breaker);
+    let mut pass = health.breaker.enter(|| worker.now_ms());
     let began = Instant::now();
-    let finding = ask(worker, &channel, &model).await;
-    let (took, now_ms, terms) = (began.elapsed(), worker.now_ms(), &channel.breaker);
-    let change = match finding {
-        Finding::Well => health.answered(pass, now_ms, Some(took), terms),
-        Finding::Bad(kind) => health.failed(Some(pass), now_ms, kind, terms),
-        Finding::Unknown => {
-            let mut pass = pass;
-            health.breaker.leave(&mut pass);
-            None
+    let finding = ask(worker, channel, &due.model).await;
+    let (took, now_ms) = (began.elapsed(), worker.now_ms());
+    let tell = |model: &str, change: Option<Change>| {
+        if let Some(change) = change {
+            health::tell(&worker.shared.metrics, channel, model, change, now_ms);
         }
     };
-    let metrics = &worker.shared.metrics;
-    let well = change == Some(health::Change::Closed);
-    if let Some(change) = change {
-        health::tell(metrics, &channel, &of, change, now_ms);
-    }
-    if well && channel.breaker.probe_model.is_some() {
-        for (name, other) in channel.health.models() {
-            let pass = other.breaker.enter(|| now_ms);
-            let change = other.recovered(pass);
-            if let Some(change) = change {
-                health::tell(metrics, &channel, &name, change, now_ms);
+    match finding {
+        Finding::Well => {
+            tell(&due.of, health.answered(pass, now_ms, Some(took), terms));
+            if terms.probe_model.is_some() {
+                for (name, other) in channel.health.models() {
+                    let pass = other.breaker.enter(|| now_ms);
+                    tell(&name, other.recovered(pass));
+                }
             }
         }
+        Finding::Bad(kind) => tell(&due.of, health.failed(Some(pass), now_ms, kind, terms)),
+        Finding::Unknown => health.breaker.leave(&mut pass),
     }
 }
 
