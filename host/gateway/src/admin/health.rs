@@ -214,7 +214,7 @@ pub(super) async fn set(
         let model = input.model.unwrap_or_default();
         return Err(ApiError::field(
             "model",
-            format!("{model:?} is no model that was asked of this channel"),
+            &format!("{model:?} is no model that was asked of this channel"),
         ));
     }
     if hold != Hold::Open {
