@@ -114,7 +114,10 @@ fn weir_asks_by_itself_while_a_circuit_is_open() {
     let seen = first.seen();
     let asked = seen.last().unwrap();
     assert_eq!(
-        (asked.json()["model"].clone(), asked.json()["max_tokens"].clone()),
+        (
+            asked.json()["model"].clone(),
+            asked.json()["max_tokens"].clone()
+        ),
         (json!("cheap"), json!(1))
     );
     assert_eq!(asked.key(), "pk-first");

@@ -4,8 +4,8 @@
 //! behind it. Read first: `keys.rs` for the form of a test.
 
 mod admin;
-mod breaker;
 mod bounds;
+mod breaker;
 mod cascade;
 mod config;
 mod crash;

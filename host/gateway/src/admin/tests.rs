@@ -436,8 +436,12 @@ async fn circuits_are_shown_and_held_by_hand() {
     assert_eq!(gpt["circuit"]["until_ms"], json!(now_ms + 1_000));
     assert_eq!(health["keys"][0]["usable"], json!(true));
     assert_eq!(api.get("channels/filed").await.1["health"]["tripped"], true);
-    let mut set = async |body| api.call("POST", "channels/filed/breaker", body).await;
-    for (state, shown) in [("closed", "held_closed"), ("open", "open"), ("auto", "closed")] {
+    let set = async |body| api.call("POST", "channels/filed/breaker", body).await;
+    for (state, shown) in [
+        ("closed", "held_closed"),
+        ("open", "open"),
+        ("auto", "closed"),
+    ] {
         let (status, health) = set(json!({ "state": state })).await;
         let circuit = &health["models"][0]["circuit"];
         assert_eq!((status, &circuit["is"]), (200, &json!(shown)), "{health}");
@@ -445,7 +449,8 @@ async fn circuits_are_shown_and_held_by_hand() {
     let (status, _) = set(json!({ "state": "open", "model": "never-asked" })).await;
     assert_eq!(status, 400);
     assert_eq!(
-        api.refused("GET", "channels/none/health", Value::Null).await,
+        api.refused("GET", "channels/none/health", Value::Null)
+            .await,
         is(404, "unknown_channel")
     );
 }

@@ -12,8 +12,8 @@ use weir_upstream::{Proxy, Tls};
 
 use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
-    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2, Isolation, KeyStrategy, Ledger,
-    Limits, Log, Mode, Pins, Retry, Runtime, Upstream,
+    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2, Isolation, KeyStrategy,
+    Ledger, Limits, Log, Mode, Pins, Retry, Runtime, Upstream,
 };
 
 /// The settings that the program runs with.

@@ -76,7 +76,8 @@ impl ModelHealth {
     ) -> Option<Change> {
         self.breaker.leave(&mut pass);
         let slow_from = Duration::from_millis(terms.slow_first_byte_ms);
-        let slow = terms.slow_first_byte_ms != 0 && first_byte.is_some_and(|took| took >= slow_from);
+        let slow =
+            terms.slow_first_byte_ms != 0 && first_byte.is_some_and(|took| took >= slow_from);
         self.figures.answered(now_ms, first_byte, slow);
         if slow {
             let slow = || Counts {
@@ -325,7 +326,8 @@ pub fn tell(metrics: &Metrics, channel: &Channel, model: &str, change: Change, n
         }
         Change::Opened(cause, for_ms) => {
             channel.metrics.circuit_changed(true);
-            let percent = |counts: Counts| counts.failures.saturating_mul(100) / counts.calls.max(1);
+            let percent =
+                |counts: Counts| counts.failures.saturating_mul(100) / counts.calls.max(1);
             let reason = match cause {
                 Cause::Row(count) => format!("{of}{count} failures in a row"),
                 Cause::Rate(counts) => format!(

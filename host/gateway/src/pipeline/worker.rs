@@ -153,13 +153,7 @@ impl Worker {
     }
 
     /// What the channels of `snapshot` offer to callers of `family` in `tenant` for `model`.
-    pub fn offers(
-        &self,
-        snapshot: &Snapshot,
-        family: Family,
-        tenant: &str,
-        model: &str,
-    ) -> Offers {
+    pub fn offers(&self, snapshot: &Snapshot, family: Family, tenant: &str, model: &str) -> Offers {
         let mut remembered = self.remembered.borrow_mut();
         remembered.keep_to(snapshot.generation);
         let hash = remembered.hasher.hash_one((family, tenant, model));

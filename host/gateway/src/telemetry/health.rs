@@ -46,7 +46,8 @@ impl HealthMetrics {
 
     pub(super) fn set(&self, shown: &HealthShown) {
         self.error_ratio.set(f64::from(shown.error_ratio));
-        self.tokens_per_second.set(f64::from(shown.tokens_per_second));
+        self.tokens_per_second
+            .set(f64::from(shown.tokens_per_second));
         self.open_circuits.set(i64::from(shown.open_circuits));
     }
 

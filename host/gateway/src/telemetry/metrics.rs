@@ -5,15 +5,15 @@ use std::sync::{PoisonError, RwLock};
 
 use prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use weir_base::{Fault, Usage};
 
 use super::alerts::{Alert, Alerts};
 use super::custom::CustomRegistry;
-use super::health::HealthFamilies;
 use super::handles::{CallMetrics, ChannelMetrics, PhaseMetrics, PolicyMetrics, UsageMetrics};
+use super::health::HealthFamilies;
 use super::names::{self, Family};
 use super::shards::{add_up, shard_count};
 use super::throttle::Throttle;

@@ -24,7 +24,10 @@ fn ends(model: &ModelHealth, failure: Option<FailureKind>, terms: &Terms) -> Opt
 #[test]
 fn models_are_measured_apart_and_the_channel_is_their_sum() {
     let (health, terms) = (Health::default(), terms(0));
-    let (good, bad) = (health.model("good", START_MS), health.model("bad", START_MS));
+    let (good, bad) = (
+        health.model("good", START_MS),
+        health.model("bad", START_MS),
+    );
     assert!(Arc::ptr_eq(&good, &health.model("good", START_MS)));
     for _ in 0..17 {
         ends(&good, None, &terms);
@@ -111,7 +114,11 @@ fn a_hold_is_for_one_model_or_for_all_and_those_to_come() {
     let c = health.model("c", START_MS);
     assert_eq!(c.breaker.state(START_MS), State::HeldOpen);
     health.hold(None, Hold::Auto);
-    assert!([a, b, c].iter().all(|model| model.breaker.state(START_MS) == State::Closed));
+    assert!(
+        [a, b, c]
+            .iter()
+            .all(|model| model.breaker.state(START_MS) == State::Closed)
+    );
     assert_eq!(
         health.model("d", START_MS).breaker.state(START_MS),
         State::Closed

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use http::HeaderMap;
 use weir_upstream::Timeouts;
-use weir_wire::fake;
 
 use super::*;
 use crate::config::{self, Globs, KeyStrategy, KeyTerms, Sources, StickyBy};
@@ -36,7 +35,7 @@ fn offer(metrics: &Metrics, number: u32, keys: usize) -> Offer {
         number,
         labels: Default::default(),
         provider: "fake",
-        target: Target::Fake(Box::new(fake::Options::default())),
+        target: Target::Fake(Box::default()),
         models: Globs::everything(),
         model_map: Default::default(),
         priority: 0,
@@ -108,13 +107,17 @@ fn time_of_candidates_for_50_channels() {
     const ROUNDS: u32 = 20_000;
     let metrics = Metrics::new("test").unwrap();
     let count = u32::try_from(CHANNELS).unwrap();
-    let offers: Vec<_> = (0..count).map(|number| offer(&metrics, number, 3)).collect();
+    let offers: Vec<_> = (0..count)
+        .map(|number| offer(&metrics, number, 3))
+        .collect();
     for offer in &offers {
         for slot in 0..6 {
             let pass = offer.health.breaker.enter(|| NOW_MS);
             let took = Some(std::time::Duration::from_millis(30));
             let at_ms = NOW_MS - slot * 10_000;
-            offer.health.answered(pass, at_ms, took, &offer.channel.breaker);
+            offer
+                .health
+                .answered(pass, at_ms, took, &offer.channel.breaker);
         }
     }
     let drafts = drafts(CHANNELS);
@@ -128,5 +131,8 @@ fn time_of_candidates_for_50_channels() {
     }
     // Past the lint against printing in code that runs: this is a measurement.
     use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "candidates of {CHANNELS} channels: {best:?}");
+    let _ = writeln!(
+        std::io::stdout(),
+        "candidates of {CHANNELS} channels: {best:?}"
+    );
 }

@@ -7,10 +7,12 @@ const START_MS: u64 = 1_800_000_000_000;
 fn terms() -> Terms {
     Terms::of(
         &config::Breaker::default(),
-        &config::load(&config::Sources::of_text("[cooldown]\nfirst_ms = 1000\nmax_ms = 5000"))
-            .unwrap()
-            .config
-            .cooldown,
+        &config::load(&config::Sources::of_text(
+            "[cooldown]\nfirst_ms = 1000\nmax_ms = 5000",
+        ))
+        .unwrap()
+        .config
+        .cooldown,
     )
 }
 
@@ -148,7 +150,10 @@ fn rates_need_samples_and_zero_turns_a_rule_off() {
 fn slow_answers_open_it_and_keep_it_open() {
     let (breaker, terms) = (Breaker::default(), terms());
     let pass = breaker.enter(|| START_MS);
-    assert_eq!(breaker.crawled(&pass, START_MS, &terms, counts(9, 20)), None);
+    assert_eq!(
+        breaker.crawled(&pass, START_MS, &terms, counts(9, 20)),
+        None
+    );
     let slow = Counts {
         calls: 20,
         failures: 10,
