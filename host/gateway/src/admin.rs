@@ -16,6 +16,7 @@ mod calls;
 mod chain;
 mod channels;
 mod error;
+mod health;
 mod keys;
 mod openapi;
 mod policies;
@@ -110,6 +111,8 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(keys::rotate))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::show, channels::change, channels::remove))
+        .routes(routes!(health::show))
+        .routes(routes!(health::set))
         .routes(routes!(provider_keys::list, provider_keys::create))
         .routes(routes!(
             provider_keys::show,

@@ -34,8 +34,8 @@ pub use sources::{Environment, Overrides, SettingsFile, Sources, UnreadableFile}
 pub use starter::starter_channels;
 pub use types::{Globs, LogLevel, PolicySource, StickyBy};
 pub use written::{
-    ChannelDialect, Cooldown, FailureRule, Fake, Fallback, FallbackCause, Http2, Isolation,
-    KeyStrategy, Ledger, Limits, Log, LogFormat, Mode, Pins, Retry, Runtime, Upstream,
+    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, FallbackCause, Http2,
+    Isolation, KeyStrategy, Ledger, Limits, Log, LogFormat, Mode, Pins, Retry, Runtime, Upstream,
 };
 
 use report::Report;

@@ -16,6 +16,7 @@ mod alerts;
 mod custom;
 mod events;
 mod handles;
+mod health;
 mod metrics;
 mod names;
 mod phase;
@@ -27,5 +28,6 @@ pub use custom::CustomMetrics;
 pub use handles::{
     AttemptOutcome, CallMetrics, CallOutcome, ChannelMetrics, PhaseMetrics, PolicyMetrics,
 };
+pub use health::HealthShown;
 pub use metrics::Metrics;
 pub use phase::Phase;

@@ -5,6 +5,7 @@
 
 mod admin;
 mod bounds;
+mod breaker;
 mod cascade;
 mod config;
 mod crash;

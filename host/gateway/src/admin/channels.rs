@@ -88,6 +88,10 @@ pub(super) struct ChannelInput {
     /// The provider is another Weir, which is told where the call has been.
     #[serde(skip_serializing_if = "Option::is_none")]
     cascade: Option<bool>,
+    /// When it is left alone for a while: the fields of a `[channel.breaker]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    breaker: Option<Value>,
     /// How a channel of the `fake` dialect answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -112,7 +116,7 @@ pub(super) struct ChannelView {
 /// What is measured of a channel.
 #[derive(Debug, Serialize, ToSchema)]
 struct HealthView {
-    /// Failures over calls in the last minute, 0 to 1; 0 while there are few calls.
+    /// Failures over calls in the last minute, 0 to 1.
     error_rate: f32,
     /// Calls in the last minute.
     samples: u32,
@@ -125,7 +129,7 @@ struct HealthView {
     tokens_per_second: f32,
     /// Calls under way.
     in_flight: u32,
-    /// It failed several times in a row and rests.
+    /// It is left alone for at least one of its models: a circuit is not closed.
     tripped: bool,
     /// Its keys.
     keys: usize,
@@ -134,7 +138,7 @@ struct HealthView {
 }
 
 /// The settings that the store keeps in a field of their own.
-const FURTHER: [&str; 14] = [
+const FURTHER: [&str; 15] = [
     "labels",
     "key_strategy",
     "sticky_by",
@@ -148,6 +152,7 @@ const FURTHER: [&str; 14] = [
     "client_cert_file",
     "client_key_file",
     "cascade",
+    "breaker",
     "fake",
 ];
 
@@ -271,13 +276,13 @@ fn health(state: &AdminState, name: &str) -> Option<HealthView> {
     let channel = snapshot.channel(name)?;
     let measured = channel.health.measured(now_ms);
     Some(HealthView {
-        error_rate: measured.error_rate,
-        samples: measured.samples,
-        first_byte_ms: measured.first_byte_ms,
-        total_ms: measured.total_ms,
-        tokens_per_second: measured.tokens_per_second,
+        error_rate: measured.counts.error_rate(1),
+        samples: measured.counts.calls,
+        first_byte_ms: measured.means.first_byte_ms,
+        total_ms: measured.means.total_ms,
+        tokens_per_second: measured.means.tokens_per_second,
         in_flight: measured.in_flight,
-        tripped: measured.tripped_ms > 0,
+        tripped: measured.open_circuits > 0,
         keys: channel.keys.keys().len(),
         keys_usable: channel.keys.usable(now_ms),
     })

@@ -13,7 +13,7 @@ use weir_upstream::{PoolSettings, Tls};
 
 use crate::pipeline::audit::{self, Finished};
 use crate::pipeline::retest::{self, Asked};
-use crate::pipeline::{Shared, Worker, inner};
+use crate::pipeline::{Shared, Worker, inner, probe};
 use crate::services::InnerCall;
 
 /// What the threads wait for.
@@ -115,6 +115,7 @@ async fn answer(
 ) {
     let worker = Rc::new(Worker::new(shared, engine, tls, pool));
     tokio::task::spawn_local(retest::run(Rc::clone(&worker), asked));
+    tokio::task::spawn_local(probe::run(Rc::clone(&worker)));
     while let Some(question) = questions.recv().await {
         let worker = Rc::clone(&worker);
         tokio::task::spawn_local(async move {

@@ -7,7 +7,7 @@ use super::compile::default_url;
 use super::model::{Channel, ChannelKey};
 use super::sources::Environment;
 use super::types::{Globs, StickyBy};
-use super::written::{ChannelDialect, Fake, Http2, KeyStrategy};
+use super::written::{Breaker, ChannelDialect, Fake, Http2, KeyStrategy};
 
 /// Variable, channel, dialect, and the models that it serves beside others.
 const PROVIDERS: [(&str, &str, ChannelDialect, &[&str]); 3] = [
@@ -97,6 +97,7 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         proxy: None,
         tls: None,
         cascade: false,
+        breaker: Breaker::default(),
         fake: None,
     }
 }

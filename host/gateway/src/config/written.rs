@@ -3,6 +3,7 @@
 //! The doc comments are the documentation that users read in SETTINGS.md. Units are part of the
 //! names. Sections that need no compiling (numbers and words) run as they were written.
 
+mod breaker;
 mod channel;
 mod policy;
 mod sections;
@@ -19,6 +20,7 @@ use super::schema::settings;
 use super::setting::At;
 use super::types::SecretRef;
 
+pub use breaker::Breaker;
 pub(super) use channel::Channel;
 pub(super) use channel::ChannelTimeout;
 pub use channel::{CallKind, ChannelDialect, Fake, Http2, KeyStrategy};

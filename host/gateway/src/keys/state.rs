@@ -14,6 +14,7 @@ use super::meter::Meter;
 use super::retest::{Retest, RetestPauses};
 use super::standing::Standing;
 use super::window::Used;
+use crate::measure::Figures;
 
 /// How long a key rests after a provider turned it away without saying for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,8 @@ pub struct KeyState {
     disabled: Mutex<Option<Arc<Disabled>>>,
     /// The pause after refusals that did not kill the key.
     pub rest: Rest,
+    /// What was measured of its calls.
+    pub figures: Figures,
     /// How the last tries with it went.
     pub standing: Standing,
     pub(super) meter: Meter,

@@ -233,12 +233,8 @@ fn land(
     let standing = standing(channel, key);
     consequences(worker, open, channel, key, &verdict, now_ms);
     if verdict == Verdict::NextChannel {
-        channel.health.failed(now_ms, cooldown(open));
         standing.failed(now_ms, false, cooldown(open));
         tries.channel_failed(flight.target.at, key_id, true);
-    } else {
-        let first_byte_ms = elapsed.as_secs_f32() * 1_000.0;
-        channel.health.answered(now_ms, first_byte_ms);
     }
     if verdict == Verdict::OtherKey {
         standing.refused(now_ms);
@@ -246,7 +242,7 @@ fn land(
     if !verdict.is_answer() {
         row.failure = Some(Cow::Owned(verdict.as_str().to_owned()));
         open.attempts.push(row);
-        mark(open, verdict.outcome());
+        open.landed(verdict.outcome(), key, now_ms);
         return Landed::Failed(Ending::Reply(got.into_reply(), false), true);
     }
     standing.went_well();
@@ -256,7 +252,7 @@ fn land(
     } else {
         AttemptOutcome::Rejected
     };
-    mark(open, outcome);
+    open.landed(outcome, key, now_ms);
     open.attempts.push(row);
     if let Some(serving) = &mut open.serving {
         serving.lease = lease;
@@ -272,10 +268,9 @@ fn unanswered(
     failed: &Failed,
     now_ms: u64,
 ) -> Landed {
-    channel.health.failed(now_ms, cooldown(open));
     let at_once = matches!(failed, Failed::Send(_) | Failed::Silent);
     standing(channel, key).failed(now_ms, at_once, cooldown(open));
-    mark(open, failed.outcome());
+    open.landed(failed.outcome(), key, now_ms);
     // What may have had its effect must not have it twice.
     let more = !failed.may_have_worked() || may_be_repeated(open);
     Landed::Failed(Ending::Fault(failed.fault(channel)), more)
@@ -297,7 +292,8 @@ fn note(worker: &Worker, open: &Open, channel: &Channel, key: Option<&ProviderKe
 }
 
 /// A reply that had begun broke off: its channel and key are avoided like others that fail.
-pub fn broke_later(open: &Open) {
+pub fn broke_later(open: &mut Open) {
+    open.broke();
     let Some(channel) = &open.outcome.channel else {
         return;
     };
@@ -306,7 +302,6 @@ pub fn broke_later(open: &Open) {
     let key = keys
         .iter()
         .find(|key| Some(&key.id) == open.outcome.provider_key.as_ref());
-    channel.health.failed(now_ms, cooldown(open));
     standing(channel, key.map(|key| &**key)).failed(now_ms, true, cooldown(open));
 }
 
@@ -343,10 +338,4 @@ async fn pause(pause_ms: u64, until: Instant) -> bool {
         tokio::time::sleep(pause).await;
     }
     true
-}
-
-fn mark(open: &mut Open, outcome: AttemptOutcome) {
-    if let Some(serving) = &mut open.serving {
-        serving.outcome = outcome;
-    }
 }

@@ -9,7 +9,7 @@ use weir_upstream::{Origin, Timeouts};
 use weir_wire::dialect::Family;
 use weir_wire::fake;
 
-use super::health::Health;
+use super::health::{Health, Terms};
 use crate::config::{Globs, StickyBy};
 use crate::keys::KeyPool;
 use crate::telemetry::ChannelMetrics;
@@ -80,6 +80,8 @@ pub struct Channel {
     pub timeouts: ChannelTimeouts,
     /// Whether the provider is another Weir, which is told where the call has been.
     pub cascade: bool,
+    /// When it is left alone for a while.
+    pub breaker: Terms,
     /// What has been measured; outlives this snapshot.
     pub health: Arc<Health>,
     /// Where its metrics go.

@@ -26,7 +26,7 @@ use super::body::{Broken, ReplyBody};
 use super::open::Open;
 use super::worker::Worker;
 use super::{attempt, fault, look, target};
-use crate::telemetry::{AttemptOutcome, Phase};
+use crate::telemetry::Phase;
 
 /// The provider's own id for the reply, where it has one that ours would hide.
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
@@ -238,10 +238,7 @@ impl Reading {
         self.tap.finish(&mut open, ended == Ended::Complete);
         open.outcome.ended = ended;
         if ended == Ended::UpstreamBroke {
-            if let Some(serving) = &mut open.serving {
-                serving.outcome = AttemptOutcome::Broken;
-            }
-            attempt::broke_later(&open);
+            attempt::broke_later(&mut open);
         }
         open.passed(Phase::Relay);
     }

@@ -112,6 +112,16 @@ impl Metrics {
         self.alert(AlertKind::ChannelTripped, channel, None, reason, at_ms);
     }
 
+    /// A channel that was left alone for one of its models is still not well.
+    pub fn channel_still_tripped(&self, channel: &str, model: &str, for_ms: u64) {
+        tracing::info!(channel, model, for_ms, "a channel is still not well");
+    }
+
+    /// A channel is used again for a model.
+    pub fn channel_recovered(&self, channel: &str, model: &str) {
+        tracing::info!(channel, model, "a channel is well again");
+    }
+
     fn alert(&self, kind: AlertKind, channel: &str, key: Option<&str>, reason: &str, at_ms: u64) {
         self.alerts_total.with_label_values(&[kind.as_str()]).inc();
         self.alerts.add(Alert {

@@ -50,6 +50,31 @@ pub(super) const FIRST_BYTE_SECONDS: Family = family(
     "Time from sending a request to the head of the reply.",
     &["channel"],
 );
+pub(super) const TOTAL_SECONDS: Family = family(
+    "weir_channel_total_seconds",
+    "Time from sending a request to the end of the reply, of replies that came whole.",
+    &["channel"],
+);
+pub(super) const ERROR_RATIO: Family = family(
+    "weir_channel_error_ratio",
+    "Failures of the channel over its calls, in the last minute.",
+    &["channel"],
+);
+pub(super) const TOKENS_PER_SECOND: Family = family(
+    "weir_channel_tokens_per_second",
+    "Mean output tokens per second of streamed replies; 0 where there is none yet.",
+    &["channel"],
+);
+pub(super) const OPEN_CIRCUITS: Family = family(
+    "weir_channel_open_circuits",
+    "Models of the channel whose circuit is open or half-open.",
+    &["channel"],
+);
+pub(super) const CIRCUIT_CHANGES: Family = family(
+    "weir_channel_circuit_changes_total",
+    "Circuits of the channel that opened (again) or closed.",
+    &["channel", "to"],
+);
 pub(super) const IN_FLIGHT: Family = family(
     "weir_channel_in_flight",
     "Attempts under way.",

@@ -36,6 +36,7 @@ fn compile_one(
     report: &mut Report<'_>,
 ) -> Channel {
     check_fake(&channel, report);
+    check_breaker(&channel.breaker, report);
     way::check(&channel, report);
     // The same goes for a channel's files as for its keys, below.
     let proxy = way::proxy(&channel, report);
@@ -75,6 +76,7 @@ fn compile_one(
         proxy,
         tls,
         cascade: channel.cascade,
+        breaker: channel.breaker.value,
         fake,
     }
 }
@@ -131,6 +133,20 @@ fn check_fake(channel: &written::Channel, report: &mut Report<'_>) {
         url.error(
             report,
             "has no meaning with the dialect \"fake\", which sends nothing anywhere",
+        );
+    }
+}
+
+fn check_breaker(breaker: &At<written::Breaker>, report: &mut Report<'_>) {
+    let Some(max_ms) = breaker.value.open_max_ms else {
+        return;
+    };
+    if let Some(first_ms) = breaker.value.open_first_ms
+        && max_ms < first_ms
+    {
+        breaker.error(
+            report,
+            format!("open_max_ms, {max_ms}, is less than open_first_ms, {first_ms}"),
         );
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use http::Uri;
 
+use super::breaker::Breaker;
 use crate::config::schema::{settings, words};
 use crate::config::setting::At;
 use crate::config::types::{Globs, HeaderText, Name, ProxyText, SecretRef, StickyBy};
@@ -111,6 +112,8 @@ settings! {
         /// gateways the call has passed (`x-weir-hops`) and which (`x-weir-via`), so that a loop is
         /// refused with status 508. Providers are told none of this.
         cascade: bool = false;
+        /// When the channel is left alone for a while, for each model apart.
+        breaker: At<Breaker>;
         /// How a channel of the `fake` dialect answers. A request can override each setting with a
         /// header: `x-fake-status`, `x-fake-delay-ms` and so on.
         fake: Option<At<Fake>>;

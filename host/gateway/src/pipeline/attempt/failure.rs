@@ -42,7 +42,8 @@ impl Failed {
             Failed::Send(error) if error.is_timeout() => AttemptOutcome::TimedOut,
             Failed::Silent => AttemptOutcome::TimedOut,
             Failed::Send(_) => AttemptOutcome::Unreachable,
-            Failed::Reply(_) | Failed::Wrong(_) => AttemptOutcome::Broken,
+            Failed::Reply(_) => AttemptOutcome::Broken,
+            Failed::Wrong(_) => AttemptOutcome::BadReply,
             Failed::ErrorEvent(_) => AttemptOutcome::ServerError,
         }
     }

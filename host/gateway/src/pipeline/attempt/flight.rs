@@ -36,7 +36,7 @@ impl Flight {
     pub fn new(open: &Open, tries: &Tries<'_>, target: Target, until: Instant) -> Option<Self> {
         let planned = tries.planned(target.at)?.clone();
         let model = Arc::from(planned.channel.upstream_model(&open.facts.model));
-        let serving = Serving::new(&planned.channel);
+        let serving = Serving::new(&open.worker, &planned);
         Some(Self {
             began: serving.began(),
             serving: RefCell::new(Some(serving)),

@@ -128,6 +128,6 @@ fn go_to(open: &Open, name: &str, plan: &mut Vec<Planned>) -> bool {
         .filter(|channel| channel.serves(family, &open.facts.model));
     let Some(channel) = found else { return false };
     plan.clear();
-    plan.push(Planned::plain(channel));
+    plan.push(Planned::plain(channel, &open.facts.model, open.now_ms()));
     true
 }

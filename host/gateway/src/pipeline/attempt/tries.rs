@@ -175,7 +175,11 @@ impl<'p> Tries<'p> {
         let count = self.plan.len();
         let steps = (0..count).map(|step| (self.at + step) % count);
         for at in steps {
-            let channel = &*self.plan.get(at)?.channel;
+            let planned = self.plan.get(at)?;
+            let channel = &*planned.channel;
+            if level == Level::Well && planned.is_tripped(now_ms) {
+                continue;
+            }
             let only_well = self.is_retry
                 && !(within(worker, open, None, now_ms)
                     && within(worker, open, Some(channel), now_ms));

@@ -15,6 +15,7 @@ use super::{ChannelRegistry, Ingredients};
 use crate::config::{self, ChannelDialect, KeyTerms};
 use crate::keys::{KeyPool, KeyState, ProviderKey, fingerprint, public_id};
 use crate::pipeline::channel::{Channel, Target, key_header};
+use crate::pipeline::health::Terms;
 use crate::reload::written;
 
 /// A key that died less than this ago may not have been written down yet.
@@ -115,6 +116,7 @@ fn build(
         stream_usage: channel.stream_usage,
         timeouts,
         cascade: channel.cascade,
+        breaker: Terms::of(&channel.breaker, &from.config.cooldown),
         health: registry.health(&channel.name),
         metrics: from.metrics.channel(&channel.name),
         models: channel.models,

@@ -48,7 +48,8 @@ impl ChannelRegistry {
     }
 }
 
-/// Whether two channels differ at most in their keys and in how these are taken.
+/// Whether two channels differ at most in their keys, in how these are taken, and in when the channel
+/// is left alone.
 fn same(a: &Channel, b: &Channel) -> bool {
     // Spelt out, so that a new setting cannot be forgotten here.
     let Channel {
@@ -73,6 +74,7 @@ fn same(a: &Channel, b: &Channel) -> bool {
         proxy,
         tls,
         cascade,
+        breaker: _,
     } = a;
     *name == b.name
         && *dialect == b.dialect
