@@ -2,11 +2,10 @@
 //! it wants to.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use weir_tests::{Answer, End, Gateway, Provider, parallel, policy, version_of};
+use weir_tests::{Answer, End, Gateway, Provider, parallel};
 
 use super::{NONE, QUICK, Trio, swapping};
 
