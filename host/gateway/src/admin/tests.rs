@@ -689,7 +689,7 @@ async fn the_description_has_every_path_and_no_loose_end() {
     }
     assert_eq!(
         description["paths"].as_object().unwrap().len(),
-        30,
+        32,
         "{:?}",
         description["paths"].as_object().unwrap().keys()
     );

@@ -84,7 +84,7 @@ pub async fn run(
         return Err(nobody_serves(open));
     }
     let mut drafts: SmallVec<[Draft; 8]> = (0..offers.len()).map(Draft::plain).collect();
-    for binding in chain.with(Hook::Route) {
+    for binding in chain.with(Hook::Route, open.share) {
         let running = Running::new(open, binding, Hook::Route);
         let answer = {
             let candidates = candidates(&offers, &drafts, open.now_ms());
