@@ -13,6 +13,7 @@ mod bans;
 mod body;
 mod calls;
 mod chain;
+mod channel_test;
 mod channels;
 mod error;
 mod keys;
@@ -33,12 +34,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use http::StatusCode;
+use tokio::sync::mpsc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use weir_base::Clock;
 use weir_store::Store;
 
 use crate::identify::Bans;
+use crate::pipeline::channel_test::Order;
 use crate::reload::{Control, ControlError};
 use crate::telemetry::Metrics;
 use error::ApiError;
@@ -62,6 +65,8 @@ pub struct AdminState {
     pub open_metrics: bool,
     /// Threads that serve calls, for `status`.
     pub workers: usize,
+    /// Tests of channels, on their way to where they are made.
+    pub tests: mpsc::Sender<Order>,
     /// One change at a time: what is checked must still hold when it is written.
     /// To be made with `Arc::default()`.
     pub writes: Arc<tokio::sync::Mutex<()>>,
@@ -106,6 +111,8 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(keys::rotate))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::show, channels::change, channels::remove))
+        .routes(routes!(channel_test::test))
+        .routes(routes!(channel_test::balance))
         .routes(routes!(provider_keys::list, provider_keys::create))
         .routes(routes!(
             provider_keys::show,

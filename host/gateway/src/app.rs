@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{self, Receiver};
 use weir_base::{Clock, SystemClock};
 use weir_counters::{KeyValue, KeyValueBounds, Limits};
 use weir_policy::{CompileMode, Engine, EngineSettings};
@@ -26,12 +26,13 @@ use crate::config::{self, Config, Loaded, LogFormat, Overrides, Sources};
 use crate::identify::Bans;
 use crate::pipeline::Shared;
 use crate::pipeline::audit::{AuditQueue, Finished};
+use crate::pipeline::channel_test;
 use crate::reload::{Control, ControlParts};
 use crate::server::{Server, ServerParts};
 use crate::services::{HostServices, InnerCall, ServiceParts};
 use crate::telemetry::{Metrics, logging};
 use data_dir::DataDir;
-use threads::SideThreads;
+use threads::{SideThreads, Work};
 
 /// Milliseconds that the ledger gets to write its last rows when the program stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,7 +97,13 @@ impl App {
         let tls = Tls::new(&TlsSettings {
             extra_ca_files: settings.ca_files.clone(),
         })?;
-        let side = SideThreads::start(&shared, &engine, &tls, settings.pool, questions, finished)?;
+        let (tests, orders) = mpsc::channel(channel_test::ORDERS_MAX);
+        let work = Work {
+            questions,
+            orders,
+            finished,
+        };
+        let side = SideThreads::start(&shared, &engine, &tls, settings.pool, work)?;
         let admin = admin::router(AdminState {
             control: Arc::clone(&control),
             store: store.clone(),
@@ -106,6 +113,7 @@ impl App {
             admin_key_hash: weir_store::sha256(data_dir.admin_key()?.expose().as_bytes()),
             open_metrics: settings.admin_listen.is_some(),
             workers: settings.workers,
+            tests,
             writes: Arc::default(),
         });
         let admin_address = match settings.admin_listen {

@@ -4,6 +4,8 @@
 //! that prints.
 //! Read first: [`Command`].
 
+mod channel;
+
 use std::io::{Write, stderr, stdin, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +32,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Ask a running gateway about its channels.
+    Channel {
+        #[command(subcommand)]
+        command: channel::Command,
     },
     /// Print a script that completes commands in a shell.
     Completions {
@@ -100,8 +107,12 @@ impl Settings {
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match Arguments::parse().command {
+        Command::Channel { command } => channel::run(command),
+        other => run(other).map(|()| ExitCode::SUCCESS),
+    };
+    match done {
+        Ok(code) => code,
         Err(problem) => {
             let _ = writeln!(stderr(), "{problem}");
             ExitCode::FAILURE
@@ -128,6 +139,7 @@ fn run(command: Command) -> Result<(), String> {
                 .write_all(&script)
                 .map_err(|error| error.to_string())
         }
+        Command::Channel { command } => channel::run(command).map(drop),
         Command::InternalCompile => weir_policy::compile_main(stdin(), stdout()),
     }
 }

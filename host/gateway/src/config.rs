@@ -31,8 +31,8 @@ pub use sources::{Environment, Overrides, SettingsFile, Sources, UnreadableFile}
 pub use starter::starter_channels;
 pub use types::{Globs, LogLevel, PolicySource};
 pub use written::{
-    ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, Ledger, Limits, Log, LogFormat,
-    Mode, Runtime, Upstream,
+    BalanceSource, ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, Ledger, Limits,
+    Log, LogFormat, Mode, Runtime, Upstream,
 };
 
 use report::Report;

@@ -12,6 +12,7 @@ mod body;
 pub mod call;
 pub mod chain;
 pub mod channel;
+pub mod channel_test;
 mod fault;
 pub mod health;
 mod hook;

@@ -60,6 +60,10 @@ pub(super) struct ChannelInput {
     /// Longest time until a reply begins, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_timeout_ms: Option<u64>,
+    /// Where the provider tells what is left on the account: auto, none, deepseek, openrouter,
+    /// siliconflow, moonshot or openai-billing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<String>,
     /// How a channel of the `fake` dialect answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -106,12 +110,13 @@ struct HealthView {
 }
 
 /// The settings that the store keeps in a field of their own.
-const FURTHER: [&str; 6] = [
+const FURTHER: [&str; 7] = [
     "labels",
     "headers",
     "stream_usage",
     "http2",
     "first_byte_timeout_ms",
+    "balance",
     "fake",
 ];
 
@@ -148,6 +153,7 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         stream_usage: Some(channel.stream_usage),
         http2: Some(channel.http2.as_str().to_owned()),
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
+        balance: Some(channel.balance.as_str().to_owned()),
         fake: None,
     }
 }

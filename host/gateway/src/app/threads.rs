@@ -1,5 +1,5 @@
 //! Threads beside the workers, with policy instances of their own: audit, and policies' questions
-//! to models.
+//! to models, with the tests of channels.
 
 use std::io;
 use std::rc::Rc;
@@ -12,8 +12,19 @@ use weir_policy::Engine;
 use weir_upstream::{PoolSettings, Tls};
 
 use crate::pipeline::audit::{self, Finished};
+use crate::pipeline::channel_test::{self, Order};
 use crate::pipeline::{Shared, Worker, inner};
 use crate::services::InnerCall;
+
+/// What comes to the threads.
+pub struct Work {
+    /// Policies' questions to models.
+    pub questions: mpsc::Receiver<InnerCall>,
+    /// Tests of channels.
+    pub orders: mpsc::Receiver<Order>,
+    /// Calls that are over, for `audit` policies.
+    pub finished: mpsc::Receiver<Finished>,
+}
 
 /// The threads, until they are stopped.
 pub struct SideThreads {
@@ -28,9 +39,13 @@ impl SideThreads {
         engine: &Arc<Engine>,
         tls: &Tls,
         pool: PoolSettings,
-        questions: mpsc::Receiver<InnerCall>,
-        finished: mpsc::Receiver<Finished>,
+        work: Work,
     ) -> io::Result<Self> {
+        let Work {
+            questions,
+            orders,
+            finished,
+        } = work;
         let (stop, stopping) = watch::channel(());
         let audit = {
             let (engine, metrics) = (Arc::clone(engine), Arc::clone(&shared.metrics));
@@ -40,8 +55,10 @@ impl SideThreads {
         };
         let inner = {
             let (shared, engine, tls) = (Arc::clone(shared), Arc::clone(engine), tls.clone());
-            spawn("weir-inner", stopping, move || {
-                answer(shared, engine, tls, pool, questions)
+            spawn("weir-inner", stopping, move || async move {
+                let (others, parts) = (Arc::clone(&shared), (Arc::clone(&engine), tls.clone()));
+                let tests = channel_test::serve(others, parts.0, parts.1, pool, orders);
+                tokio::join!(answer(shared, engine, tls, pool, questions), tests);
             })?
         };
         Ok(Self {

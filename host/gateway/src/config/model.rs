@@ -11,8 +11,8 @@ use weir_base::Secret;
 
 use super::types::{Globs, PolicySource};
 use super::written::{
-    ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, Ledger, Limits, Log, Mode,
-    Runtime, Upstream,
+    BalanceSource, ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, Ledger, Limits,
+    Log, Mode, Runtime, Upstream,
 };
 
 /// The settings that the program runs with.
@@ -92,6 +92,8 @@ pub struct Channel {
     pub http2: Http2,
     /// Milliseconds until a reply begins; `None` for `upstream.first_byte_timeout_ms`.
     pub first_byte_timeout_ms: Option<u64>,
+    /// Where its provider tells what is left on the account.
+    pub balance: BalanceSource,
     /// How it answers; `Some` for the `fake` dialect only.
     pub fake: Option<Fake>,
 }

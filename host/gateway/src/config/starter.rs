@@ -7,7 +7,7 @@ use super::compile::default_url;
 use super::model::Channel;
 use super::sources::Environment;
 use super::types::Globs;
-use super::written::{ChannelDialect, Fake, Http2};
+use super::written::{BalanceSource, ChannelDialect, Fake, Http2};
 
 /// Variable, channel, dialect, and the models that it serves beside others.
 const PROVIDERS: [(&str, &str, ChannelDialect, &[&str]); 3] = [
@@ -91,6 +91,7 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         stream_usage: true,
         http2: Http2::Auto,
         first_byte_timeout_ms: None,
+        balance: BalanceSource::Auto,
         fake: None,
     }
 }

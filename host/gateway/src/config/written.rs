@@ -20,7 +20,7 @@ use super::setting::At;
 use super::types::SecretRef;
 
 pub(super) use channel::Channel;
-pub use channel::{ChannelDialect, Fake, Http2};
+pub use channel::{BalanceSource, ChannelDialect, Fake, Http2};
 pub use policy::{FailureRule, Isolation, Mode};
 pub(super) use policy::{Grants, Policy, Price};
 pub use sections::{Cooldown, Ledger, Limits, Log, LogFormat, Runtime, Upstream};

@@ -5,7 +5,7 @@
 //! has reached the caller yet, so everything may be tried again. When nothing is left, the caller
 //! gets the last provider's own error, unchanged.
 
-mod send;
+pub(super) mod send;
 mod verdict;
 
 use std::borrow::Cow;

@@ -10,7 +10,7 @@ use weir_wire::dialect::Family;
 use weir_wire::fake;
 
 use super::health::Health;
-use crate::config::Globs;
+use crate::config::{BalanceSource, Globs};
 use crate::keys::KeyPool;
 use crate::telemetry::ChannelMetrics;
 
@@ -59,6 +59,8 @@ pub struct Channel {
     pub stream_usage: bool,
     /// Bounds of one attempt.
     pub timeouts: Timeouts,
+    /// Where its provider tells what is left on the account.
+    pub balance: BalanceSource,
     /// What has been measured; outlives this snapshot.
     pub health: Arc<Health>,
     /// Where its metrics go.

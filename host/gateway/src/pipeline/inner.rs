@@ -48,11 +48,13 @@ pub async fn complete(
     let Some(family) = family else {
         return Err(format!("no channel serves the model `{model}`"));
     };
+    let question = question(family, model, messages, max_output_tokens);
     let mut open = begin(
         worker,
-        policy,
+        ACCOUNT,
+        &format!("policy:{policy}"),
         model,
-        &question(family, model, messages, max_output_tokens),
+        &question,
     );
     match ask(worker, &mut open).await {
         Ok(body) => {
@@ -91,10 +93,16 @@ async fn ask(worker: &Rc<Worker>, open: &mut Open) -> Result<Bytes, Fault> {
     Ok(body)
 }
 
-struct Question {
-    dialect: Dialect,
-    uri: Uri,
-    body: Bytes,
+/// What the gateway itself asks a provider.
+pub(super) struct Question {
+    /// The format that it is written in.
+    pub(super) dialect: Dialect,
+    /// What it asks for.
+    pub(super) operation: Operation,
+    /// Path and query, as a caller would send them.
+    pub(super) uri: Uri,
+    /// The JSON; empty for a question that is asked with GET.
+    pub(super) body: Bytes,
 }
 
 /// The question in the family's own words.
@@ -156,21 +164,31 @@ fn question(family: Family, model: &str, messages: &[Message], max_output_tokens
         .unwrap_or_else(|_| Uri::from_static("/v1/chat/completions"));
     Question {
         dialect,
+        operation: Operation::Chat,
         uri,
         body: Bytes::from(body.to_string()),
     }
 }
 
-fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) -> Open {
+/// A call of the gateway itself: it passes no chain, counts towards no limit, and is booked under
+/// `account` as the doing of `doer`.
+pub(super) fn begin(
+    worker: &Rc<Worker>,
+    account: &str,
+    doer: &str,
+    model: &str,
+    question: &Question,
+) -> Open {
     let id = CallId::new();
+    let asks = question.body.is_empty();
     let tenant = Arc::new(Tenant {
-        id: Arc::from(ACCOUNT),
+        id: Arc::from(account),
         labels: BTreeMap::new(),
         time_zone: TimeZone::UTC,
         disabled: false,
     });
     let key = Arc::new(VirtualKey {
-        id: Arc::from(format!("policy:{policy}")),
+        id: Arc::from(doer),
         tenant,
         labels: BTreeMap::new(),
         disabled: false,
@@ -182,7 +200,7 @@ fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) ->
         http::header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    if question.dialect == Dialect::AnthropicMessages {
+    if question.dialect.family() == Family::Anthropic {
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
     }
     let request = Request {
@@ -202,11 +220,11 @@ fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) ->
         key,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         dialect: question.dialect,
-        operation: Operation::Chat,
-        body_kind: BodyKind::Json,
-        model_in_path: question.dialect == Dialect::GeminiGenerate,
-        needs_model: true,
-        method: Method::POST,
+        operation: question.operation,
+        body_kind: if asks { BodyKind::None } else { BodyKind::Json },
+        model_in_path: question.dialect.family() == Family::Gemini,
+        needs_model: !asks,
+        method: if asks { Method::GET } else { Method::POST },
         uri: question.uri.clone(),
         internal: true,
         request: Mutex::new(request),

@@ -55,6 +55,7 @@ fn compile_one(channel: written::Channel, report: &mut Report<'_>) -> Channel {
         stream_usage: channel.stream_usage,
         http2: channel.http2,
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
+        balance: channel.balance,
         fake,
     }
 }

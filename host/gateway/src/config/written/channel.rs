@@ -34,6 +34,26 @@ words! {
     }
 }
 
+words! {
+    /// Where a channel's provider tells what is left on the account.
+    pub enum BalanceSource {
+        /// Found by the host of the base URL.
+        Auto = "auto",
+        /// Nowhere: it is never asked.
+        None = "none",
+        /// As DeepSeek does.
+        Deepseek = "deepseek",
+        /// As OpenRouter does.
+        Openrouter = "openrouter",
+        /// As SiliconFlow does.
+        Siliconflow = "siliconflow",
+        /// As Moonshot does.
+        Moonshot = "moonshot",
+        /// At OpenAI's old billing endpoints, which many resellers have.
+        OpenaiBilling = "openai-billing",
+    }
+}
+
 settings! {
     /// A way to a provider: an address, a pool of keys and the models that it serves.
     pub(in crate::config) struct Channel {
@@ -67,6 +87,8 @@ settings! {
         http2: Http2 = Http2::Auto;
         /// Longest time until a reply begins. Default: `upstream.first_byte_timeout_ms`.
         first_byte_timeout_ms: Option<u64>, within 1..=86_400_000;
+        /// Where the provider tells what is left on the account, for `weir channel balance`.
+        balance: BalanceSource = BalanceSource::Auto;
         /// How a channel of the `fake` dialect answers. A request can override each setting with a
         /// header: `x-fake-status`, `x-fake-delay-ms` and so on.
         fake: Option<At<Fake>>;

@@ -116,6 +116,7 @@ fn build(
                 .unwrap_or(upstream.first_byte_timeout_ms),
             idle_stream_ms: upstream.idle_stream_timeout_ms,
         },
+        balance: channel.balance,
         health: registry.health(&channel.name),
         metrics: from.metrics.channel(&channel.name),
         models: channel.models,

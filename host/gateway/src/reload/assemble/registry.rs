@@ -66,6 +66,7 @@ fn same(a: &Channel, b: &Channel) -> bool {
         stream_usage,
         http2,
         first_byte_timeout_ms,
+        balance,
         fake,
     } = a;
     *name == b.name
@@ -81,6 +82,7 @@ fn same(a: &Channel, b: &Channel) -> bool {
         && *stream_usage == b.stream_usage
         && *http2 == b.http2
         && *first_byte_timeout_ms == b.first_byte_timeout_ms
+        && *balance == b.balance
         && *fake == b.fake
 }
 

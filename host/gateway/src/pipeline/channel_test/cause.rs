@@ -1,0 +1,485 @@
+//! Why a test call failed: a stable code, and a sentence that says what to look at.
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use weir_upstream::{SendError, SendErrorKind};
+use weir_wire::dialect::{Dialect, Family};
+use weir_wire::error::dead_key;
+use weir_wire::usage::StreamReport;
+
+use super::exchange::Came;
+use crate::pipeline::attempt::send::Failed;
+
+/// Characters of a provider's own message that are passed on.
+const MESSAGE_MAX_CHARS: usize = 300;
+
+/// Why a test call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// There is a server, but not this API at this address.
+    BaseUrlWrong,
+    /// The host's name has no address.
+    DnsFailed,
+    /// Nobody listens at the address and port.
+    ConnectionRefused,
+    /// No connection could be made, for another reason.
+    ConnectionFailed,
+    /// The connection ended before a reply.
+    ConnectionClosed,
+    /// The server's certificate has expired, or is not valid yet.
+    TlsExpired,
+    /// The server's certificate was issued by nobody who is trusted.
+    TlsUnknownCa,
+    /// The server's certificate is for another name.
+    TlsWrongName,
+    /// The TLS handshake failed otherwise.
+    TlsFailed,
+    /// Connecting, the reply's begin, or a part of it took too long.
+    TimedOut,
+    /// The provider says that the key is of no more use.
+    KeyDead,
+    /// The provider does not let this key do this.
+    KeyRefused,
+    /// The account has no money or quota left.
+    QuotaExhausted,
+    /// The key or account makes too many calls.
+    RateLimited,
+    /// The provider has no such model, or not for this account.
+    ModelUnknown,
+    /// The provider refused the request for another reason.
+    RequestRefused,
+    /// The provider failed.
+    ProviderError,
+    /// A reply came that is none in this dialect, or not all of one.
+    BadReply,
+    /// Nothing was sent.
+    NotSent,
+}
+
+impl Cause {
+    /// The code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::BaseUrlWrong => "base_url_wrong",
+            Cause::DnsFailed => "dns_failed",
+            Cause::ConnectionRefused => "connection_refused",
+            Cause::ConnectionFailed => "connection_failed",
+            Cause::ConnectionClosed => "connection_closed",
+            Cause::TlsExpired => "tls_expired",
+            Cause::TlsUnknownCa => "tls_unknown_ca",
+            Cause::TlsWrongName => "tls_wrong_name",
+            Cause::TlsFailed => "tls_failed",
+            Cause::TimedOut => "timed_out",
+            Cause::KeyDead => "key_dead",
+            Cause::KeyRefused => "key_refused",
+            Cause::QuotaExhausted => "quota_exhausted",
+            Cause::RateLimited => "rate_limited",
+            Cause::ModelUnknown => "model_unknown",
+            Cause::RequestRefused => "request_refused",
+            Cause::ProviderError => "provider_error",
+            Cause::BadReply => "bad_reply",
+            Cause::NotSent => "not_sent",
+        }
+    }
+
+    /// What it means, and what to look at.
+    fn advice(self) -> &'static str {
+        match self {
+            Cause::BaseUrlWrong => {
+                "There is a server, but not this API at this address; check the base URL and its path."
+            }
+            Cause::DnsFailed => {
+                "The host of the base URL has no address; check how it is written, and the name server."
+            }
+            Cause::ConnectionRefused => {
+                "Nobody listens at the base URL's address and port; check both, and whether the server runs."
+            }
+            Cause::ConnectionFailed => {
+                "No connection to the base URL's host could be made; check the network and firewalls between."
+            }
+            Cause::ConnectionClosed => {
+                "The server closed the connection before it replied; check http:// and https://, and the port."
+            }
+            Cause::TlsExpired => {
+                "The server's certificate is not valid at this time; it is to be renewed there, or a clock is wrong."
+            }
+            Cause::TlsUnknownCa => {
+                "The server's certificate comes from an authority that is not trusted; add it to upstream.ca_files, or check the host."
+            }
+            Cause::TlsWrongName => {
+                "The server's certificate is for another name; check the host of the base URL."
+            }
+            Cause::TlsFailed => {
+                "No encrypted connection could be made; check that the port of the base URL speaks TLS."
+            }
+            Cause::TimedOut => {
+                "No reply came in time; check the network, or allow more with first_byte_timeout_ms."
+            }
+            Cause::KeyDead => "The provider says that this key is of no more use; replace it.",
+            Cause::KeyRefused => {
+                "The provider does not let this key in; check the key, its rights and the dialect."
+            }
+            Cause::QuotaExhausted => {
+                "The account behind this key has no money or quota left; top it up."
+            }
+            Cause::RateLimited => {
+                "The key makes too many calls for its limits at the provider; wait, or add keys."
+            }
+            Cause::ModelUnknown => {
+                "The provider has no such model for this account; check the name, and model_map."
+            }
+            Cause::RequestRefused => "The provider refused the request.",
+            Cause::ProviderError => "The provider failed; try again later.",
+            Cause::BadReply => {
+                "What came back is no whole reply in the channel's dialect; check the dialect and the base URL."
+            }
+            Cause::NotSent => "Nothing was sent.",
+        }
+    }
+}
+
+/// A cause, in words.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) cause: Cause,
+    pub(super) message: String,
+}
+
+impl Finding {
+    pub(super) fn new(cause: Cause, message: &str) -> Self {
+        Self {
+            cause,
+            message: message.to_owned(),
+        }
+    }
+
+    /// The advice, and what was seen in brackets.
+    fn seen(cause: Cause, seen: &str) -> Self {
+        let advice = cause.advice();
+        let message = match seen {
+            "" => advice.to_owned(),
+            seen => format!("{advice} ({seen})"),
+        };
+        Self { cause, message }
+    }
+}
+
+/// What is wrong with what came; none where it is a reply in `dialect`. `secret` appears in no
+/// message.
+pub(super) fn judge(dialect: Dialect, came: &Came, secret: &str) -> Option<Finding> {
+    let (body, headers, stream) = match answered(came, secret) {
+        Ok(reply) => reply,
+        Err(finding) => return Some(finding),
+    };
+    match stream {
+        Some(report) => judge_stream(report, body, secret),
+        None => judge_whole(dialect, headers, body, secret),
+    }
+}
+
+/// The same for a list of models.
+pub(super) fn judge_list(family: Family, came: &Came, secret: &str) -> Option<Finding> {
+    let (body, headers) = match answered(came, secret) {
+        Ok((body, headers, _)) => (body, headers),
+        Err(finding) => return Some(finding),
+    };
+    if is_page(headers, body) {
+        return Some(Finding::seen(Cause::BaseUrlWrong, "a web page came"));
+    }
+    let list = match family {
+        Family::Gemini => "models",
+        Family::Openai | Family::Anthropic => "data",
+    };
+    let found: Option<Value> = serde_json::from_slice(body).ok();
+    let is_list = found.is_some_and(|found| found.get(list).is_some_and(Value::is_array));
+    (!is_list).then(|| {
+        Finding::new(
+            Cause::BadReply,
+            "The provider gave no list of models; name the models to test.",
+        )
+    })
+}
+
+/// Whether a provider refused OpenAI's older word for the bound on the output.
+pub(super) fn wants_other_bound(came: &Came) -> bool {
+    let Came::Reply {
+        status: 400 | 422,
+        body,
+        ..
+    } = came
+    else {
+        return false;
+    };
+    body.windows(b"max_completion_tokens".len())
+        .any(|word| word == b"max_completion_tokens")
+}
+
+/// Finds out about a reply that is none or an error; else gives its parts.
+pub(super) fn answered<'a>(
+    came: &'a Came,
+    secret: &str,
+) -> Result<(&'a [u8], &'a HeaderMap, Option<&'a StreamReport>), Finding> {
+    match came {
+        Came::Reply {
+            status,
+            headers,
+            body,
+            stream,
+        } => {
+            if *status < 300 {
+                Ok((body, headers, stream.as_ref()))
+            } else {
+                Err(of_error(*status, headers, body, secret))
+            }
+        }
+        Came::Nothing(Failed::Send(error)) => Err(of_send(error)),
+        Came::Nothing(Failed::Reply(reason)) | Came::Broken { reason, .. } => Err(of_break(reason)),
+        Came::Unsent(fault) => Err(Finding::seen(Cause::NotSent, &fault.message)),
+    }
+}
+
+fn of_break(reason: &str) -> Finding {
+    let cause = if reason.contains("stalled") {
+        Cause::TimedOut
+    } else {
+        Cause::BadReply
+    };
+    Finding::seen(cause, reason)
+}
+
+pub(super) fn of_send(error: &SendError) -> Finding {
+    let text = error.to_string();
+    let lower = text.to_ascii_lowercase();
+    let cause = match error.kind {
+        SendErrorKind::Dns => Cause::DnsFailed,
+        SendErrorKind::Connect if lower.contains("refused") => Cause::ConnectionRefused,
+        SendErrorKind::Connect => Cause::ConnectionFailed,
+        SendErrorKind::Tls => of_tls(&lower),
+        SendErrorKind::Closed => Cause::ConnectionClosed,
+        SendErrorKind::Protocol => Cause::BadReply,
+        SendErrorKind::RequestBody => Cause::NotSent,
+        _ if error.is_timeout() => Cause::TimedOut,
+        _ => Cause::ConnectionFailed,
+    };
+    Finding::seen(cause, &text)
+}
+
+/// rustls's own words; the tests hold them.
+fn of_tls(lower: &str) -> Cause {
+    if lower.contains("expired") || lower.contains("not valid yet") || lower.contains("notvalidyet")
+    {
+        Cause::TlsExpired
+    } else if lower.contains("unknownissuer") || lower.contains("unknown issuer") {
+        Cause::TlsUnknownCa
+    } else if lower.contains("not valid for name") || lower.contains("notvalidforname") {
+        Cause::TlsWrongName
+    } else {
+        Cause::TlsFailed
+    }
+}
+
+/// What a provider's error says.
+#[derive(Default)]
+struct Said {
+    /// Code, type and status, in lower case, and the message in lower case behind them.
+    lower: String,
+    /// The message as it stands.
+    message: String,
+    is_json: bool,
+}
+
+impl Said {
+    fn has(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.lower.contains(word))
+    }
+}
+
+fn of_error(status: u16, headers: &HeaderMap, body: &[u8], secret: &str) -> Finding {
+    let said = read(body);
+    let cause = cause_of(status, is_page(headers, body), &said, body);
+    // Providers quote keys in what they say of them, sometimes with most of their letters.
+    let about_key = matches!(cause, Cause::KeyDead | Cause::KeyRefused);
+    let words = if about_key {
+        String::new()
+    } else {
+        quoted(&said.message, secret)
+    };
+    let seen = match words.as_str() {
+        "" => format!("status {status}"),
+        words => format!("status {status}: {words}"),
+    };
+    Finding::seen(cause, &seen)
+}
+
+fn cause_of(status: u16, is_page: bool, said: &Said, body: &[u8]) -> Cause {
+    const QUOTA: &[&str] = &[
+        "quota", "billing", "balance", "credit", "arrears", "payment",
+    ];
+    const NO_MODEL: &[&str] = &[
+        "model_not_found",
+        "model_not_exist",
+        "access to model",
+        "unknown model",
+        "invalid model",
+        "no such model",
+    ];
+    if said.has(NO_MODEL) && status >= 400 {
+        return Cause::ModelUnknown;
+    }
+    if dead_key(status, body).is_some() {
+        return if status == 402 || said.has(QUOTA) {
+            Cause::QuotaExhausted
+        } else {
+            Cause::KeyDead
+        };
+    }
+    let names_model = said.has(&["model"]);
+    match status {
+        401 => Cause::KeyRefused,
+        402 => Cause::QuotaExhausted,
+        403 if is_page => Cause::BaseUrlWrong,
+        403 if said.has(QUOTA) => Cause::QuotaExhausted,
+        403 => Cause::KeyRefused,
+        404 if said.is_json && names_model => Cause::ModelUnknown,
+        300..=399 | 404 | 405 => Cause::BaseUrlWrong,
+        408 => Cause::TimedOut,
+        429 if said.has(&["insufficient_quota", "insufficient balance"]) => Cause::QuotaExhausted,
+        429 => Cause::RateLimited,
+        500.. => Cause::ProviderError,
+        _ if is_page => Cause::BaseUrlWrong,
+        400 | 422 if names_model && said.has(&["not exist", "not found", "not a valid model"]) => {
+            Cause::ModelUnknown
+        }
+        _ => Cause::RequestRefused,
+    }
+}
+
+fn read(body: &[u8]) -> Said {
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return Said::default();
+    };
+    let mut said = Said {
+        is_json: true,
+        ..Said::default()
+    };
+    // Gemini wraps errors in an array where a stream without `alt=sse` was asked for.
+    let top = value.get(0).unwrap_or(&value);
+    let inner = top
+        .get("error")
+        .or_else(|| top.get("errors").and_then(|errors| errors.get(0)));
+    for object in [inner, Some(top)].into_iter().flatten() {
+        for field in ["code", "type", "status", "message", "detail"] {
+            if let Some(text) = object.get(field).and_then(Value::as_str) {
+                said.lower.push_str(&text.to_ascii_lowercase());
+                said.lower.push('\n');
+            }
+        }
+        let texts = [object.get("message"), object.get("detail"), Some(object)];
+        let text = texts.into_iter().flatten().find_map(Value::as_str);
+        if let Some(text) = text.filter(|_| said.message.is_empty()) {
+            text.clone_into(&mut said.message);
+            said.lower.push_str(&text.to_ascii_lowercase());
+        }
+    }
+    said
+}
+
+/// A provider's words, without the secret, without line breaks, and not for ever.
+pub(super) fn quoted(text: &str, secret: &str) -> String {
+    let hidden = match secret {
+        "" => text.to_owned(),
+        secret => text.replace(secret, "…"),
+    };
+    let plain = hidden.chars().map(|character| {
+        if character.is_control() {
+            ' '
+        } else {
+            character
+        }
+    });
+    plain.take(MESSAGE_MAX_CHARS).collect()
+}
+
+fn judge_stream(report: &StreamReport, body: &[u8], secret: &str) -> Option<Finding> {
+    if report.error {
+        let said = error_event(body).unwrap_or_default();
+        return Some(Finding::seen(
+            Cause::ProviderError,
+            &quoted(&said.message, secret),
+        ));
+    }
+    let problem = match (report.events, report.finished) {
+        (0, _) => "a stream without events came",
+        (_, false) => "the stream ended before its end",
+        (_, true) => return None,
+    };
+    Some(Finding::seen(Cause::BadReply, problem))
+}
+
+/// The error inside a stream.
+fn error_event(body: &[u8]) -> Option<Said> {
+    let text = std::str::from_utf8(body).ok()?;
+    let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
+    data.map(|data| read(data.trim().as_bytes()))
+        .find(|said| !said.message.is_empty())
+}
+
+fn judge_whole(
+    dialect: Dialect,
+    headers: &HeaderMap,
+    body: &[u8],
+    secret: &str,
+) -> Option<Finding> {
+    if is_page(headers, body) {
+        return Some(Finding::seen(Cause::BaseUrlWrong, "a web page came"));
+    }
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        let seen = if body.is_empty() {
+            "an empty reply came"
+        } else {
+            "what came is not JSON"
+        };
+        return Some(Finding::seen(Cause::BadReply, seen));
+    };
+    if value.get("error").is_some_and(|error| !error.is_null()) {
+        // Some resellers report errors with status 200.
+        let said = read(body);
+        let cause = match cause_of(400, false, &said, body) {
+            Cause::RequestRefused => Cause::BadReply,
+            cause => cause,
+        };
+        let words = match cause {
+            Cause::KeyDead => String::new(),
+            _ => quoted(&said.message, secret),
+        };
+        return Some(Finding::seen(cause, &words));
+    }
+    let fields: &[&str] = match dialect {
+        Dialect::OpenaiEmbeddings => &["data"],
+        Dialect::AnthropicMessages => &["content"],
+        Dialect::GeminiGenerate => &["candidates", "promptFeedback"],
+        Dialect::GeminiOther => &["embedding", "embeddings"],
+        _ => &["choices"],
+    };
+    let fits = fields.iter().any(|field| value.get(field).is_some());
+    (!fits).then(|| {
+        let lacks = format!("JSON without `{}` came", fields.first().unwrap_or(&""));
+        Finding::seen(Cause::BadReply, &lacks)
+    })
+}
+
+/// Whether a web page came in place of an API's reply.
+pub(super) fn is_page(headers: &HeaderMap, body: &[u8]) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.trim_start().starts_with("text/html"))
+        || body.trim_ascii_start().starts_with(b"<")
+}
+
+#[cfg(test)]
+mod tests;
