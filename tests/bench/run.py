@@ -2,7 +2,8 @@
 """The whole gateway under load: CPU microseconds per request, beside nginx.
 
 Rows: nginx as a plain reverse proxy (where it is installed), Weir with an empty chain, Weir with
-the default chain of four policies. Shapes: a plain reply (about 1 KiB asked, 617 bytes answered)
+the default chain of four policies, and that chain once more with every hook asked for every call
+(`asked`): without it, permissions and limits let the gateway remember their answers for a minute. Shapes: a plain reply (about 1 KiB asked, 617 bytes answered)
 and a stream (64 events of about 200 bytes, the usage, [DONE]).
 
 CPU is user and system time of a gateway's whole process tree, from /proc: on a machine that does
@@ -184,7 +185,9 @@ def start_gateway(name, weir, upstream, folder):
         "UPSTREAM_KEY": UPSTREAM_KEY,
     }
     template = "nginx.conf" if name == "nginx" else f"weir-{name}.toml"
-    text = (HERE / f"{template}.in").read_text()
+    text = (HERE / f"{template.replace('asked', 'chain')}.in").read_text()
+    if name == "asked":
+        text += "\n[runtime]\nremember_max_ms = 0\n"
     for placeholder, value in names.items():
         text = text.replace(f"@{placeholder}@", str(value))
     config = run / template
@@ -215,7 +218,7 @@ def check(gateway, upstream):
     if gateway.name != "nginx":
         status, _ = gateway.ask("POST", CHAT, chat(False), key="sk-wrong")
         must(f"a wrong key got {status}, not 401", status == 401)
-    if gateway.name == "chain":
+    if gateway.name in ("chain", "asked"):
         status, _ = gateway.ask("POST", CHAT, chat(False, "gpt-4-turbo"))
         must(f"a model that is not allowed got {status}, not 403", status == 403)
 
@@ -343,7 +346,7 @@ def main():
     parser.add_argument("--warm", type=int, default=3, help="seconds of load before anything is measured")
     parser.add_argument("--quiet", type=float, default=0.06, help="share of the machine that other work may take")
     parser.add_argument("--retries", type=int, default=1, help="how often a turn that was not quiet is repeated")
-    parser.add_argument("--rows", help="of nginx,empty,chain; all by default")
+    parser.add_argument("--rows", help="of nginx,empty,chain,asked; all by default")
     parser.add_argument("--shapes", default="plain,stream")
     parser.add_argument("--out", help="file to which each turn is added as a line of JSON")
     a = parser.parse_args()
@@ -352,7 +355,7 @@ def main():
     if os.cpu_count() < 2:
         raise SystemExit("bench: two cores are needed: one for the gateway, one for the load")
 
-    names = (a.rows or "nginx,empty,chain").split(",")
+    names = (a.rows or "nginx,empty,chain,asked").split(",")
     if "nginx" in names and not shutil.which("nginx"):
         names.remove("nginx")
     servers = []

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -70,6 +70,7 @@ type Answering = Box<dyn Fn(&Seen) -> Answer + Send + Sync>;
 struct Shared {
     seen: Mutex<Vec<Seen>>,
     next: Mutex<VecDeque<Answer>>,
+    given_up: Mutex<Vec<Instant>>,
     otherwise: Answering,
 }
 
@@ -105,6 +106,7 @@ impl Provider {
         let shared = Arc::new(Shared {
             seen: Mutex::default(),
             next: Mutex::default(),
+            given_up: Mutex::default(),
             otherwise: Box::new(answer),
         });
         let listener = RUNTIME
@@ -143,6 +145,17 @@ impl Provider {
     /// All requests that came so far.
     pub fn seen(&self) -> Vec<Seen> {
         lock(&self.shared.seen).clone()
+    }
+
+    /// When the gateway gave up answers before their end, by closing the connection or, over HTTP/2,
+    /// by resetting the stream.
+    pub fn given_up(&self) -> Vec<Instant> {
+        lock(&self.shared.given_up).clone()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// How many requests came so far.
@@ -227,9 +240,11 @@ async fn answer(
     let next = lock(&shared.next).pop_front();
     let answer = next.unwrap_or_else(|| (shared.otherwise)(&seen));
     lock(&shared.seen).push(seen);
+    let mut under_way = UnderWay(Some(Arc::clone(&shared)));
     tokio::time::sleep(answer.delay).await;
     match answer.end {
         End::Reset => {
+            under_way.is_over();
             let _ = socket2::SockRef::from(&*socket).set_linger(Some(Duration::ZERO));
             return Err(io::ErrorKind::ConnectionReset.into());
         }
@@ -240,15 +255,35 @@ async fn answer(
     for (name, value) in &answer.headers {
         response = response.header(name, value);
     }
-    response.body(body_of(answer)).map_err(io::Error::other)
+    response
+        .body(body_of(answer, under_way))
+        .map_err(io::Error::other)
+}
+
+/// An answer that has not come to its end. Dropped, it was given up.
+struct UnderWay(Option<Arc<Shared>>);
+
+impl UnderWay {
+    fn is_over(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            lock(&shared.given_up).push(Instant::now());
+        }
+    }
 }
 
 /// The body in pieces, up to the place where it is to end.
-fn body_of(answer: Answer) -> Body {
+fn body_of(answer: Answer, mut under_way: UnderWay) -> Body {
     let Some(size) = answer
         .chunk_bytes
         .or((answer.end != End::Whole).then_some(64))
     else {
+        under_way.is_over();
         return Full::new(answer.body)
             .map_err(|never: Infallible| match never {})
             .boxed_unsync();
@@ -257,20 +292,29 @@ fn body_of(answer: Answer) -> Body {
         End::Cut(at) | End::Stall(at) => at.min(answer.body.len()),
         End::Whole | End::Reset | End::Silence => answer.body.len(),
     };
-    let pieces = stream::unfold(0, move |at| {
+    let pieces = stream::unfold((0, under_way), move |(at, mut under_way)| {
         let answer = answer.clone();
         async move {
             tokio::time::sleep(answer.pause).await;
             if at < until {
                 let end = until.min(at + size);
-                return Some((Ok(Frame::data(answer.body.slice(at..end))), end));
+                return Some((
+                    Ok(Frame::data(answer.body.slice(at..end))),
+                    (end, under_way),
+                ));
             }
             // What was sent before must leave before the connection does.
             tokio::time::sleep(Duration::from_millis(20)).await;
             match answer.end {
-                End::Cut(_) => Some((Err(io::ErrorKind::BrokenPipe.into()), at)),
+                End::Cut(_) => {
+                    under_way.is_over();
+                    Some((Err(io::ErrorKind::BrokenPipe.into()), (at, under_way)))
+                }
                 End::Stall(_) => std::future::pending().await,
-                End::Whole | End::Reset | End::Silence => None,
+                End::Whole | End::Reset | End::Silence => {
+                    under_way.is_over();
+                    None
+                }
             }
         }
     });

@@ -43,6 +43,14 @@ pub fn client_ip() -> String {
     raw::client_ip()
 }
 
+/// The answer of this hook holds for that many milliseconds, a minute at most, for every call of this
+/// key, from this address, in this dialect, with this operation, model and streaming: the gateway may
+/// use it again without asking. For `authorize` where it allows, and for the rules of `limits`; not for
+/// an answer that depends on headers, the body, tokens, the time or the store.
+pub fn remember(for_ms: u32) {
+    raw::remember(for_ms);
+}
+
 /// A label of the key, else of its tenant.
 pub fn label(name: &str) -> Option<String> {
     raw::label(name)

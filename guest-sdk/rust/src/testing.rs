@@ -63,6 +63,8 @@ struct Entry {
 pub struct Seen {
     /// How many calls into the host the hook made; each costs a tenth of a microsecond and up.
     pub imports: u32,
+    /// For how long the answer holds, in milliseconds; 0 where the policy did not say.
+    pub remember_ms: u32,
     /// The edits in order, also those that changed nothing.
     pub edits: Vec<Edit>,
     /// The model after the edits.

@@ -112,6 +112,21 @@ impl Attempt {
     }
 }
 
+impl Candidate {
+    /// True if the channel can be used now: the circuit breaker does not keep it out, and it has a
+    /// key that may be used.
+    pub fn is_usable(&self) -> bool {
+        self.tripped_ms == 0 && self.usable_keys > 0
+    }
+
+    /// What a million input and a million output tokens cost, in millionths of the currency unit;
+    /// none where either is not known.
+    pub fn prices(&self) -> Option<(f32, f32)> {
+        let known = self.input_price >= 0.0 && self.output_price >= 0.0;
+        known.then_some((self.input_price, self.output_price))
+    }
+}
+
 impl Event {
     /// A piece of answer text of the first choice.
     pub fn text(text: impl Into<String>) -> Event {

@@ -8,6 +8,7 @@
 //! a new snapshot comes to be (that is `reload`).
 //! Read first: [`router`], then `admin/error.rs` for how everything is refused.
 
+mod alerts;
 mod auth;
 mod bans;
 mod body;
@@ -16,6 +17,7 @@ mod chain;
 mod channel_test;
 mod channels;
 mod error;
+mod health;
 mod keys;
 mod openapi;
 mod policies;
@@ -34,14 +36,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use http::StatusCode;
-use tokio::sync::mpsc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use weir_base::Clock;
 use weir_store::Store;
 
 use crate::identify::Bans;
-use crate::pipeline::channel_test::Order;
+use crate::pipeline::channel_test::Tests;
+use crate::pipeline::retest::Retests;
 use crate::reload::{Control, ControlError};
 use crate::telemetry::Metrics;
 use error::ApiError;
@@ -59,14 +61,16 @@ pub struct AdminState {
     pub bans: Arc<Bans>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Tries provider keys.
+    pub retests: Retests,
     /// SHA-256 of the admin key.
     pub admin_key_hash: [u8; 32],
     /// Whether `/metrics` needs no key; for an address that callers cannot reach.
     pub open_metrics: bool,
     /// Threads that serve calls, for `status`.
     pub workers: usize,
-    /// Tests of channels, on their way to where they are made.
-    pub tests: mpsc::Sender<Order>,
+    /// Tests channels.
+    pub tests: Tests,
     /// One change at a time: what is checked must still hold when it is written.
     /// To be made with `Arc::default()`.
     pub writes: Arc<tokio::sync::Mutex<()>>,
@@ -113,12 +117,16 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(channels::show, channels::change, channels::remove))
         .routes(routes!(channel_test::test))
         .routes(routes!(channel_test::balance))
+        .routes(routes!(health::show))
+        .routes(routes!(health::set))
         .routes(routes!(provider_keys::list, provider_keys::create))
         .routes(routes!(
             provider_keys::show,
             provider_keys::change,
             provider_keys::remove
         ))
+        .routes(routes!(provider_keys::test))
+        .routes(routes!(alerts::list))
         .routes(routes!(policies::list))
         .routes(routes!(
             policies::show,

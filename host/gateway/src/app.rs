@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc::{self, Receiver};
 use weir_base::{Clock, SystemClock};
 use weir_counters::{KeyValue, KeyValueBounds, Limits};
 use weir_policy::{CompileMode, Engine, EngineSettings};
@@ -25,14 +24,17 @@ use crate::admin::{self, AdminState};
 use crate::config::{self, Config, Loaded, LogFormat, Overrides, Sources};
 use crate::identify::Bans;
 use crate::pipeline::Shared;
-use crate::pipeline::audit::{AuditQueue, Finished};
-use crate::pipeline::channel_test;
+use crate::pipeline::audit::AuditQueue;
+use crate::pipeline::budget::Budget;
+use crate::pipeline::channel_test::Tests;
+use crate::pipeline::pins::Pins;
+use crate::pipeline::retest::Retests;
 use crate::reload::{Control, ControlParts};
 use crate::server::{Server, ServerParts};
-use crate::services::{HostServices, InnerCall, ServiceParts};
+use crate::services::{HostServices, ServiceParts};
 use crate::telemetry::{Metrics, logging};
 use data_dir::DataDir;
-use threads::{SideThreads, Work};
+use threads::{SideThreads, SideWork};
 
 /// Milliseconds that the ledger gets to write its last rows when the program stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,18 +93,14 @@ impl App {
             engine,
             control,
             shared,
-            questions,
-            finished,
+            retests,
+            tests,
+            work,
         } = Core::start(&background, &data_dir, &store, &clock, config, sources)?;
         let tls = Tls::new(&TlsSettings {
             extra_ca_files: settings.ca_files.clone(),
+            ..TlsSettings::default()
         })?;
-        let (tests, orders) = mpsc::channel(channel_test::ORDERS_MAX);
-        let work = Work {
-            questions,
-            orders,
-            finished,
-        };
         let side = SideThreads::start(&shared, &engine, &tls, settings.pool, work)?;
         let admin = admin::router(AdminState {
             control: Arc::clone(&control),
@@ -110,10 +108,11 @@ impl App {
             metrics: Arc::clone(&shared.metrics),
             bans: Arc::clone(&shared.bans),
             clock,
+            retests,
+            tests,
             admin_key_hash: weir_store::sha256(data_dir.admin_key()?.expose().as_bytes()),
             open_metrics: settings.admin_listen.is_some(),
             workers: settings.workers,
-            tests,
             writes: Arc::default(),
         });
         let admin_address = match settings.admin_listen {
@@ -184,8 +183,9 @@ struct Core {
     engine: Arc<Engine>,
     control: Arc<Control>,
     shared: Arc<Shared>,
-    questions: Receiver<InnerCall>,
-    finished: Receiver<Finished>,
+    retests: Retests,
+    tests: Tests,
+    work: SideWork,
 }
 
 impl Core {
@@ -218,7 +218,7 @@ impl Core {
             services,
             store: store.clone(),
             limits: Arc::clone(&limits),
-            key_values,
+            key_values: Arc::clone(&key_values),
             bans: Arc::clone(&bans),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(clock),
@@ -226,7 +226,10 @@ impl Core {
         let control = background.block_on(Control::start(parts, config, sources))?;
 
         let (audit, finished) = AuditQueue::new();
+        let (retests, asked) = Retests::new();
+        let (tests, orders) = Tests::new();
         let shared = Arc::new(Shared {
+            node: node()?,
             snapshot: control.published(),
             clock: Arc::clone(clock),
             limits,
@@ -234,6 +237,8 @@ impl Core {
             store: store.clone(),
             metrics,
             bans,
+            retries: Budget::default(),
+            pins: Pins::new(key_values),
             audit,
             background: background.handle().clone(),
         });
@@ -241,8 +246,14 @@ impl Core {
             engine,
             control,
             shared,
-            questions,
-            finished,
+            retests,
+            tests,
+            work: SideWork {
+                questions,
+                asked,
+                orders,
+                finished,
+            },
         })
     }
 }
@@ -275,9 +286,19 @@ impl Settings {
                 connections_per_origin_max: upstream.connections_max,
                 head_max_bytes: upstream.header_max_bytes,
                 http2_ping_ms: upstream.http2_ping_ms,
+                dns_cache_ms: upstream.dns_cache_ms,
+                connection_max_age_ms: upstream.connection_max_age_ms,
             },
         }
     }
+}
+
+/// The name of this gateway among others.
+fn node() -> Result<http::HeaderValue> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
+    Ok(http::HeaderValue::try_from(hex::encode(bytes))?)
 }
 
 fn open_store(config: &Config, data_dir: &DataDir, clock: &Arc<dyn Clock>) -> Result<Store> {
@@ -314,6 +335,7 @@ fn engine_settings(config: &Config, data_dir: &DataDir) -> Result<EngineSettings
     Ok(EngineSettings {
         instances_max: u32::try_from(runtime.instances_max).unwrap_or(u32::MAX),
         memory_max_bytes: runtime.memory_max_bytes,
+        remember_max_ms: u32::try_from(runtime.remember_max_ms).unwrap_or(u32::MAX),
         component_max_bytes: runtime.policy_size_max_bytes,
         body_max_bytes: config.limits.body_max_bytes,
         ..EngineSettings::new(data_dir.compiled(), cache_key, compile)

@@ -25,14 +25,18 @@ mod written;
 mod tests;
 
 pub use doc::settings_markdown;
-pub use model::{Channel, Config, Grants, Policy, Price, Tenant, VirtualKey};
+pub use model::{
+    Channel, ChannelKey, ChannelTimeout, Config, Grants, KeyTerms, Policy, Price, Tenant,
+    VirtualKey,
+};
 pub use report::{ConfigError, ConfigErrors, Origin};
 pub use sources::{Environment, Overrides, SettingsFile, Sources, UnreadableFile};
 pub use starter::starter_channels;
-pub use types::{Globs, LogLevel, PolicySource};
+pub use types::{Globs, LogLevel, PolicySource, StickyBy};
 pub use written::{
-    BalanceSource, ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, Ledger, Limits,
-    Log, LogFormat, Mode, Runtime, Upstream,
+    BalanceSource, Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, FallbackCause,
+    Http2, Isolation, KeyStrategy, Ledger, Limits, Log, LogFormat, Mode, Pins, Retry, Runtime,
+    Upstream,
 };
 
 use report::Report;
@@ -50,8 +54,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Reads, checks and compiles the settings of all sources. Reads the files that secrets refer to, and
-/// no other.
+/// Reads, checks and compiles the settings of all sources. Reads the files that secrets refer to and
+/// those with certificates, and no other.
 ///
 /// # Errors
 /// Every mistake of every source. Where the file is not TOML, its syntax errors come without the

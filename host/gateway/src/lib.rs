@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod identify;
 pub mod keys;
+pub mod measure;
 pub mod pipeline;
 pub mod reload;
 pub mod server;

@@ -9,10 +9,13 @@ mod answer;
 mod attempt;
 pub mod audit;
 mod body;
+pub mod budget;
 pub mod call;
+mod cascade;
 pub mod chain;
 pub mod channel;
 pub mod channel_test;
+mod exchange;
 mod fault;
 pub mod health;
 mod hook;
@@ -22,8 +25,12 @@ pub mod inner;
 mod limit;
 mod look;
 mod neutral;
+mod offer;
 mod open;
+pub mod pins;
+pub mod probe;
 mod relay;
+pub mod retest;
 mod rewrite;
 mod route;
 mod settle;
@@ -90,7 +97,7 @@ async fn run(worker: &Rc<Worker>, open: &mut Open, body: Incoming) -> Result<Rep
     let plan = route::run(worker, open, &chain).await?;
     open.passed(Phase::Route);
     // Try them in order, until one answers.
-    let reply = attempt::run(worker, open, plan).await?;
+    let reply = attempt::run(worker, open, plan, &chain).await?;
     open.passed(Phase::Attempt);
     Ok(reply)
 }

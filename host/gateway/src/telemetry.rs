@@ -12,18 +12,22 @@
 
 pub mod logging;
 
+mod alerts;
 mod custom;
 mod events;
 mod handles;
+mod health;
 mod metrics;
 mod names;
 mod phase;
 mod shards;
 mod throttle;
 
+pub use alerts::{Alert, AlertKind};
 pub use custom::CustomMetrics;
 pub use handles::{
     AttemptOutcome, CallMetrics, CallOutcome, ChannelMetrics, PhaseMetrics, PolicyMetrics,
 };
+pub use health::HealthShown;
 pub use metrics::Metrics;
 pub use phase::Phase;

@@ -31,6 +31,9 @@ pub struct EngineSettings {
     pub memory_max_bytes: usize,
     /// Milliseconds between two epochs: the grain of deadlines and of yielding.
     pub epoch_ms: u32,
+    /// The most milliseconds for which a policy may let the host remember an answer; a longer time
+    /// counts as this, and 0 remembers nothing.
+    pub remember_max_ms: u32,
     /// The largest component or module that is accepted, in bytes.
     pub component_max_bytes: usize,
     /// The largest body that a policy may hand to the host, in bytes.
@@ -50,6 +53,7 @@ impl EngineSettings {
             instances_max: 256,
             memory_max_bytes: 128 << 20,
             epoch_ms: 2,
+            remember_max_ms: 60_000,
             component_max_bytes: 32 << 20,
             body_max_bytes: 32 << 20,
             cache_dir,

@@ -134,6 +134,11 @@ impl wit::call::Host for State {
     fn path(&mut self) -> wasmtime::Result<String> {
         self.ask(String::len, <Bound>::path)
     }
+    fn remember(&mut self, for_ms: u32) -> wasmtime::Result<()> {
+        self.charge()?;
+        self.spent.remember_ms = for_ms;
+        Ok(())
+    }
     fn client_ip(&mut self) -> wasmtime::Result<String> {
         self.ask(String::len, <Bound>::client_ip)
     }

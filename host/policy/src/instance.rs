@@ -121,6 +121,11 @@ impl Instance {
         }
     }
 
+    /// For how many milliseconds the answer of the last hook may be used again.
+    pub(crate) fn remember_ms(&self) -> u32 {
+        self.store.data().spent.remember_ms
+    }
+
     /// True when it is time for a new one.
     pub(crate) fn is_worn(&self) -> bool {
         self.calls >= self.marks.calls

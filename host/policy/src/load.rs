@@ -98,6 +98,7 @@ impl Engine {
             pre,
             indices,
             retired: AtomicBool::new(false),
+            remembers: AtomicBool::new(false),
             failures: AtomicU64::new(0),
         });
         self.start_once(&core).await?;

@@ -21,6 +21,7 @@ use crate::guests::Guests;
 use crate::hook::Hook;
 use crate::instance::Instance;
 use crate::load_error::LoadError;
+use crate::remembered::Remembered;
 use crate::services::CallHost;
 use crate::state::State;
 use crate::version::Core;
@@ -183,6 +184,15 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// For how many milliseconds the answer of the hook that ran may be used again.
+    pub(crate) fn remember_ms(&self) -> u32 {
+        self.instance
+            .as_ref()
+            .map_or(0, |instance| instance.remember_ms())
+    }
+}
+
 /// Gives the instance back to whoever may use it next.
 impl Drop for Lease {
     fn drop(&mut self) {
@@ -234,6 +244,8 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Rc<Slot>>>,
     waiting: Cell<u32>,
     listed: Notify,
+    /// Answers that hold for a while.
+    pub(crate) remembered: Remembered,
 }
 
 impl Pool {
@@ -243,6 +255,7 @@ impl Pool {
             idle: RefCell::new(Vec::new()),
             waiting: Cell::new(0),
             listed: Notify::new(),
+            remembered: Remembered::default(),
         })
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct Spent {
     pub(crate) metrics: u32,
     outbound: u32,
     answered_bytes: usize,
+    /// For how long the answer may be used again.
+    pub(crate) remember_ms: u32,
 }
 
 impl State {

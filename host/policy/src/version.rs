@@ -40,6 +40,8 @@ pub(crate) struct Core {
     /// Bytes that the guest may hand over at once.
     pub(crate) handed_max_bytes: usize,
     pub(crate) retired: AtomicBool,
+    /// True once the policy has let the host remember an answer.
+    pub(crate) remembers: AtomicBool,
     pub(crate) failures: AtomicU64,
 }
 

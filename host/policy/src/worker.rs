@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use wasmtime::Store;
 
@@ -23,6 +24,7 @@ use crate::engine::Engine;
 use crate::failure::{Failure, FailureKind};
 use crate::guests::Guests;
 use crate::hook::Hook;
+use crate::remembered::{Caller, Rules};
 use crate::services::CallHost;
 use crate::slot::{Pool, Slot};
 use crate::spec::Isolation;
@@ -53,15 +55,26 @@ const NEAR_POOLS: usize = 16;
 /// that are its own where a policy is isolated by call.
 pub struct CallScope {
     call: Arc<dyn CallHost>,
+    /// None where no answer is remembered.
+    caller: Option<Caller>,
     own: RefCell<Vec<(u64, Rc<Slot>)>>,
 }
 
 impl CallScope {
-    /// The scope of a new call.
+    /// The scope of a new call, whose policies are asked every time.
     pub fn new(call: Arc<dyn CallHost>) -> Self {
         Self {
             call,
+            caller: None,
             own: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// The same for a call of this caller, for whom answers are remembered where policies allow it.
+    pub fn of_caller(call: Arc<dyn CallHost>, caller: Caller) -> Self {
+        Self {
+            caller: Some(caller),
+            ..Self::new(call)
         }
     }
 
@@ -81,6 +94,46 @@ impl Worker {
         }
     }
 
+    /// What the policy answered to such a call a while ago, if it said that this holds until now:
+    /// for `access` that it allows, for `limit` its rules.
+    pub fn recall(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        hook: Hook,
+        summary: &Summary<'_>,
+        now: Instant,
+    ) -> Option<Rules> {
+        let core = &version.core;
+        if !core.remembers.load(Ordering::Relaxed) {
+            return None;
+        }
+        let caller = scope.caller.as_ref()?;
+        self.pool(core).remembered.find(hook, caller, summary, now)
+    }
+
+    /// Keeps what the hook answered, where it said for how long.
+    fn remember(
+        &self,
+        core: &Arc<Core>,
+        scope: &CallScope,
+        hook: Hook,
+        summary: &Summary<'_>,
+        (for_ms, rules): (u32, impl FnOnce() -> Rules),
+    ) {
+        let Some(caller) = scope.caller.as_ref().filter(|_| for_ms > 0) else {
+            return;
+        };
+        let for_ms = for_ms.min(core.engine.settings.remember_max_ms);
+        if for_ms == 0 {
+            return;
+        }
+        core.remembers.store(true, Ordering::Relaxed);
+        let until = Instant::now() + Duration::from_millis(u64::from(for_ms));
+        let pool = self.pool(core);
+        pool.remembered.keep(hook, caller, summary, until, rules());
+    }
+
     /// May this call be made? A version without the hook lets it go on, here as below.
     pub async fn authorize(
         &self,
@@ -88,8 +141,8 @@ impl Worker {
         scope: &CallScope,
         summary: &Summary<'_>,
     ) -> Answer<()> {
-        let answer = self
-            .run(
+        let (answer, for_ms) = self
+            .run_remembering(
                 version,
                 scope,
                 Hook::Access,
@@ -99,6 +152,10 @@ impl Worker {
                 },
             )
             .await?;
+        if answer.is_ok() {
+            let kept = (for_ms, || Rules::from([]));
+            self.remember(&version.core, scope, Hook::Access, summary, kept);
+        }
         version.core.checked(Hook::Access, answer, |()| Ok(()))
     }
 
@@ -131,8 +188,8 @@ impl Worker {
         scope: &CallScope,
         summary: &Summary<'_>,
     ) -> Answer<Vec<LimitRule>> {
-        let answer = self
-            .run(
+        let (answer, for_ms) = self
+            .run_remembering(
                 version,
                 scope,
                 Hook::Limit,
@@ -142,9 +199,13 @@ impl Worker {
                 },
             )
             .await?;
-        version
-            .core
-            .checked(Hook::Limit, answer, |rules| answers::check_rules(rules))
+        let core = &version.core;
+        let answer = core.checked(Hook::Limit, answer, |rules| answers::check_rules(rules))?;
+        if let Ok(rules) = &answer {
+            let kept = (for_ms, || Rules::from(rules.as_slice()));
+            self.remember(core, scope, Hook::Limit, summary, kept);
+        }
+        Ok(answer)
     }
 
     /// The policy's own answer, if it has one.
@@ -310,12 +371,24 @@ impl Worker {
         hook: Hook,
         body: impl AsyncFnOnce(&mut Store<State>, &Guests) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
+        let answer = self.run_remembering(version, scope, hook, body).await;
+        answer.map(|(answer, _)| answer)
+    }
+
+    /// The same, with the milliseconds for which the answer may be used again.
+    async fn run_remembering<R>(
+        &self,
+        version: &Version,
+        scope: &CallScope,
+        hook: Hook,
+        body: impl AsyncFnOnce(&mut Store<State>, &Guests) -> wasmtime::Result<R>,
+    ) -> Result<(R, u32), Failure> {
         let core = &version.core;
         let fail = |kind| core.fail(hook, kind);
         let mut lease = self.lease(core, scope, false).await.map_err(fail)?;
-        lease
-            .run(hook, Some(scope.call()), body)
-            .await
+        let answer = lease.run(hook, Some(scope.call()), body).await;
+        answer
+            .map(|answer| (answer, lease.remember_ms()))
             .map_err(fail)
     }
 }

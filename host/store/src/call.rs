@@ -66,6 +66,9 @@ pub struct AttemptRow {
     pub ms: u32,
 }
 
+/// The verdict of a hook that was not called, because an answer that it gave before still held.
+pub const REMEMBERED: &str = "remembered";
+
 /// What one hook of one policy said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decision {

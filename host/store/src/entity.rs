@@ -107,6 +107,9 @@ pub struct ProviderKey {
     /// For people.
     #[serde(default)]
     pub label: String,
+    /// How it is used, and how much.
+    #[serde(default)]
+    pub terms: KeyTerms,
     /// Encrypted in the database, and never part of the JSON.
     #[serde(skip, default = "no_secret")]
     pub secret: Secret,
@@ -118,6 +121,26 @@ pub struct ProviderKey {
     pub disabled_ms: Option<u64>,
     /// Milliseconds since the epoch.
     pub created_ms: u64,
+}
+
+/// How a provider key is used; what is not said is as the gateway has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyTerms {
+    /// Share among the keys of its level.
+    #[serde(default)]
+    pub weight: Option<u32>,
+    /// Lower levels are tried first.
+    #[serde(default)]
+    pub level: Option<u32>,
+    /// Most requests in a minute.
+    #[serde(default)]
+    pub rpm: Option<u64>,
+    /// Most tokens in a minute.
+    #[serde(default)]
+    pub tpm: Option<u64>,
+    /// Most calls under way.
+    #[serde(default)]
+    pub in_flight_max: Option<u32>,
 }
 
 fn no_secret() -> Secret {

@@ -21,10 +21,10 @@ pub mod sqlite;
 pub mod store;
 mod writer;
 
-pub use call::{AttemptRow, CallRow, Decider, Decision, Ended};
+pub use call::{AttemptRow, CallRow, Decider, Decision, Ended, REMEMBERED};
 pub use entity::{
-    Ban, Channel, DisabledKey, Entities, Entity, Kind, PolicySetting, PolicyState, PolicyVersion,
-    ProviderKey, Tenant, VirtualKey,
+    Ban, Channel, DisabledKey, Entities, Entity, KeyTerms, Kind, PolicySetting, PolicyState,
+    PolicyVersion, ProviderKey, Tenant, VirtualKey,
 };
 pub use error::StoreError;
 pub use ledger::{Ledger, LedgerStatus};

@@ -92,6 +92,7 @@ pub(super) fn provider_key(id: &str, channel: &str, secret: &str) -> ProviderKey
         id: id.to_owned(),
         channel: channel.to_owned(),
         label: "main".to_owned(),
+        terms: crate::KeyTerms::default(),
         secret: weir_base::Secret::new(secret),
         disabled_reason: None,
         disabled_ms: None,
@@ -160,7 +161,10 @@ fn decisions() -> Vec<Decision> {
     vec![
         decision("access", "permissions", "allow"),
         decision("rewrite", "aliases", "changed"),
-        decision("limit", "limits", "2 rules"),
+        Decision {
+            micros: 0,
+            ..decision("limit", "limits", REMEMBERED)
+        },
         decision("route", "router", "openai-main"),
     ]
 }

@@ -22,6 +22,9 @@ pub enum BodyError {
     /// Nothing came for `idle_stream_ms`.
     #[error("the reply stalled")]
     IdleTimeout,
+    /// It was not over within `total_ms`.
+    #[error("the reply took longer than allowed")]
+    TotalTimeout,
     /// The connection broke, or the framing of the body did.
     #[error("the reply was cut off ({0})")]
     Broken(Box<str>),
@@ -37,10 +40,14 @@ pub enum BodyError {
 pub struct Body {
     incoming: Incoming,
     idle_stream_ms: u64,
+    /// When the whole attempt must be over, by the pool's clock.
+    ends_ms: u64,
     /// None once the body has ended.
     open: Option<Open>,
     /// What was met while pieces were being gathered and could not be one of them.
     held: Option<Piece>,
+    /// Whether a pause is the reader's business; see [`Body::wait_at_most`].
+    patient: bool,
 }
 
 struct Open {
@@ -54,12 +61,12 @@ type Piece = Result<Frame<Bytes>, BodyError>;
 impl Body {
     pub(crate) fn new(
         incoming: Incoming,
-        idle_stream_ms: u64,
+        (idle_stream_ms, ends_ms): (u64, u64),
         lane: Rc<Lane>,
         link: Link,
         deadline: Deadline,
     ) -> Body {
-        deadline.extend(idle_stream_ms);
+        deadline.extend(idle_stream_ms, ends_ms);
         let open = Some(Open {
             lane,
             link,
@@ -68,8 +75,10 @@ impl Body {
         let mut body = Body {
             incoming,
             idle_stream_ms,
+            ends_ms,
             open,
             held: None,
+            patient: false,
         };
         if body.incoming.is_end_stream() {
             body.finish();
@@ -85,8 +94,35 @@ impl Body {
         Body {
             incoming,
             idle_stream_ms: u64::MAX,
+            ends_ms: u64::MAX,
             open: None,
             held: None,
+            patient: false,
+        }
+    }
+
+    /// What comes from now on is waited for `wait_ms` in all, and when that is over the body is
+    /// still good: [`Body::poll_waited`] says so. Until [`Body::wait_as_usual`]. Costs no timer.
+    pub fn wait_at_most(&mut self, wait_ms: u64) {
+        self.patient = true;
+        if let Some(open) = &self.open {
+            open.deadline.extend(wait_ms, self.ends_ms);
+        }
+    }
+
+    /// Ready when the time of [`Body::wait_at_most`] is over. To be asked when the body was pending.
+    pub fn poll_waited(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.open {
+            Some(open) => open.deadline.poll_passed(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// From now on a pause of `idle_stream_ms` ends the body, as it does from the beginning.
+    pub fn wait_as_usual(&mut self) {
+        self.patient = false;
+        if let Some(open) = &self.open {
+            open.deadline.extend(self.idle_stream_ms, self.ends_ms);
         }
     }
 
@@ -149,6 +185,15 @@ impl Body {
         }
     }
 
+    /// Ends the reply and says which time was up.
+    fn out_of_time(&mut self) -> BodyError {
+        let open = self.open.take();
+        match open.map_or(0, |open| open.lane.now_ms()) >= self.ends_ms {
+            true => BodyError::TotalTimeout,
+            false => BodyError::IdleTimeout,
+        }
+    }
+
     fn broken(&mut self, error: &hyper::Error) -> BodyError {
         self.open = None;
         BodyError::Broken(chain(error).into())
@@ -193,16 +238,22 @@ impl HttpBody for Body {
                 Poll::Ready(None) => break,
                 Poll::Pending if batch.is_empty() => {
                     let Some(open) = &this.open else { break };
-                    return open.deadline.poll_passed(cx).map(|()| {
-                        this.open = None;
-                        Some(Err(BodyError::IdleTimeout))
-                    });
+                    if this.patient {
+                        return Poll::Pending;
+                    }
+                    let passed = open.deadline.poll_passed(cx);
+                    return passed.map(|()| Some(Err(this.out_of_time())));
                 }
                 Poll::Pending => break,
             }
         }
         if let Some(open) = &this.open {
-            open.deadline.extend(this.idle_stream_ms);
+            if open.lane.now_ms() >= this.ends_ms && this.held.is_none() {
+                // A reply that always has more never waits, so this is where it is seen.
+                this.held = Some(Err(this.out_of_time()));
+            } else if !this.patient {
+                open.deadline.extend(this.idle_stream_ms, this.ends_ms);
+            }
         }
         Poll::Ready(match batch.finish() {
             Some(data) => Some(Ok(Frame::data(data))),

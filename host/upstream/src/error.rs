@@ -3,22 +3,43 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
+
+use rustls::CertificateError;
 
 /// The step that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SendErrorKind {
     /// The host's name has no address.
     Dns,
-    /// No TCP connection: refused, unreachable, reset.
+    /// Nobody listens at the address and port.
+    Refused,
+    /// No TCP connection for another reason: unreachable, reset.
     Connect,
-    /// The TLS handshake failed, for example over the certificate.
+    /// The host's certificate has expired, or is not valid yet.
+    CertificateExpired,
+    /// The host's certificate was issued by nobody who is trusted.
+    CertificateUnknown,
+    /// The host's certificate is for another name.
+    CertificateName,
+    /// The TLS handshake failed otherwise.
     Tls,
-    /// Lookup, TCP and TLS took longer than `connect_ms`.
+    /// No connection to the proxy, or it does not speak as a proxy should.
+    Proxy,
+    /// The proxy wants another user name and password.
+    ProxyAuth,
+    /// The proxy works, and did not connect to the host.
+    ProxyTarget,
+    /// Lookup and TCP, and the proxy's part, took longer than `connect_ms`.
     ConnectTimeout,
+    /// The TLS handshake took longer than `tls_ms`.
+    TlsTimeout,
     /// Every allowed connection was busy until the first-byte timeout.
     TooManyConnections,
     /// The head of the reply did not come within `first_byte_ms`.
     FirstByteTimeout,
+    /// The head of the reply did not come within `total_ms`.
+    TotalTimeout,
     /// The connection ended before the head of a reply was complete.
     Closed,
     /// The other side does not speak HTTP as agreed, or its head is over the bounds.
@@ -32,11 +53,20 @@ impl SendErrorKind {
     pub fn as_str(self) -> &'static str {
         match self {
             SendErrorKind::Dns => "dns",
+            SendErrorKind::Refused => "refused",
             SendErrorKind::Connect => "connect",
+            SendErrorKind::CertificateExpired => "certificate_expired",
+            SendErrorKind::CertificateUnknown => "certificate_unknown",
+            SendErrorKind::CertificateName => "certificate_name",
             SendErrorKind::Tls => "tls",
+            SendErrorKind::Proxy => "proxy",
+            SendErrorKind::ProxyAuth => "proxy_auth",
+            SendErrorKind::ProxyTarget => "proxy_target",
             SendErrorKind::ConnectTimeout => "connect_timeout",
+            SendErrorKind::TlsTimeout => "tls_timeout",
             SendErrorKind::TooManyConnections => "too_many_connections",
             SendErrorKind::FirstByteTimeout => "first_byte_timeout",
+            SendErrorKind::TotalTimeout => "total_timeout",
             SendErrorKind::Closed => "closed",
             SendErrorKind::Protocol => "protocol",
             SendErrorKind::RequestBody => "request_body",
@@ -46,11 +76,20 @@ impl SendErrorKind {
     fn sentence(self) -> &'static str {
         match self {
             SendErrorKind::Dns => "the host name did not resolve",
+            SendErrorKind::Refused => "nobody listens there",
             SendErrorKind::Connect => "no connection could be made",
+            SendErrorKind::CertificateExpired
+            | SendErrorKind::CertificateUnknown
+            | SendErrorKind::CertificateName => "the host's certificate is not trusted",
             SendErrorKind::Tls => "the TLS handshake failed",
+            SendErrorKind::Proxy => "the proxy could not be used",
+            SendErrorKind::ProxyAuth => "the proxy refused the user name and password",
+            SendErrorKind::ProxyTarget => "the proxy did not connect to the host",
             SendErrorKind::ConnectTimeout => "connecting took too long",
+            SendErrorKind::TlsTimeout => "the TLS handshake took too long",
             SendErrorKind::TooManyConnections => "all connections to the host stayed busy",
             SendErrorKind::FirstByteTimeout => "no reply began in time",
+            SendErrorKind::TotalTimeout => "the attempt took too long",
             SendErrorKind::Closed => "the connection closed before a reply",
             SendErrorKind::Protocol => "the reply was not valid HTTP",
             SendErrorKind::RequestBody => "the request's body could not be read",
@@ -78,7 +117,9 @@ impl SendError {
         matches!(
             self.kind,
             SendErrorKind::ConnectTimeout
+                | SendErrorKind::TlsTimeout
                 | SendErrorKind::FirstByteTimeout
+                | SendErrorKind::TotalTimeout
                 | SendErrorKind::TooManyConnections
         )
     }
@@ -100,11 +141,49 @@ impl SendError {
         }
     }
 
+    /// With a detail that holds no secret.
+    pub(crate) fn said(kind: SendErrorKind, detail: &str) -> Self {
+        Self {
+            detail: Some(detail.into()),
+            ..Self::unsent(kind)
+        }
+    }
+
     pub(crate) fn because(kind: SendErrorKind, cause: &dyn Error) -> Self {
         Self {
             detail: Some(chain(cause).into()),
             ..Self::unsent(kind)
         }
+    }
+
+    /// Of the system, when a connection was to be made.
+    pub(crate) fn connecting(error: &io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::ConnectionRefused => SendErrorKind::Refused,
+            _ => SendErrorKind::Connect,
+        };
+        Self::because(kind, error)
+    }
+
+    /// Of a TLS handshake.
+    pub(crate) fn encrypting(error: &io::Error) -> Self {
+        use CertificateError::{
+            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+            NotValidYetContext, UnknownIssuer,
+        };
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        let kind = match inner {
+            Some(rustls::Error::InvalidCertificate(problem)) => match problem {
+                Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
+                    SendErrorKind::CertificateExpired
+                }
+                UnknownIssuer => SendErrorKind::CertificateUnknown,
+                NotValidForName | NotValidForNameContext { .. } => SendErrorKind::CertificateName,
+                _ => SendErrorKind::Tls,
+            },
+            _ => SendErrorKind::Tls,
+        };
+        Self::because(kind, error)
     }
 
     /// Sorts an error of hyper by what the pipeline can do about it.

@@ -13,12 +13,13 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
-use crate::connect::{Connection, Http1Connection, connect};
+use crate::connect::{Connection, Dial, Http1Connection};
 use crate::error::SendError;
 use crate::multiplex::{Joined, Multiplex, SharedConnection};
 use crate::origin::{Http2, Origin, Scheme};
 use crate::request_body::RequestBody;
-use crate::settings::PoolSettings;
+use crate::resolve::Resolver;
+use crate::settings::{PoolSettings, Timeouts};
 use crate::stats::Stats;
 use crate::tls::Tls;
 use crate::watch::Watch;
@@ -30,6 +31,7 @@ pub(crate) struct Lane {
     tls: Tls,
     stats: Arc<Stats>,
     watch: Rc<Watch>,
+    resolver: Rc<Resolver>,
     idle: RefCell<Vec<Idle>>,
     open: Cell<usize>,
     waiting: RefCell<VecDeque<oneshot::Sender<Grant>>>,
@@ -113,6 +115,7 @@ impl Lane {
         tls: Tls,
         stats: Arc<Stats>,
         watch: Rc<Watch>,
+        resolver: Rc<Resolver>,
     ) -> Rc<Lane> {
         let may_share = match (origin.http2(), origin.scheme()) {
             (Http2::PriorKnowledge, _) | (Http2::Auto, Scheme::Https) => true,
@@ -124,6 +127,7 @@ impl Lane {
             tls,
             stats,
             watch,
+            resolver,
             idle: RefCell::default(),
             open: Cell::new(0),
             waiting: RefCell::default(),
@@ -139,12 +143,12 @@ impl Lane {
     /// `connecting` is told when opening one begins (true) and ends (false).
     pub(crate) async fn link(
         self: &Rc<Self>,
-        connect_ms: u64,
+        timeouts: &Timeouts,
         connecting: impl Fn(bool),
     ) -> Result<Link, SendError> {
         // Whoever waits for somebody else's handshake is connecting, too.
         connecting(true);
-        let joined = self.multiplex.join(self, connect_ms).await?;
+        let joined = self.multiplex.join(self, timeouts).await?;
         connecting(false);
         match joined {
             Joined::Shared { connection, reused } => return Ok(Link::Http2 { connection, reused }),
@@ -183,7 +187,7 @@ impl Lane {
                 },
             };
             connecting(true);
-            let connection = self.connect(slot, connect_ms).await?;
+            let connection = self.connect(slot, timeouts).await?;
             connecting(false);
             return Ok(match connection {
                 Connection::Http1(connection) => Link::Http1 {
@@ -201,15 +205,24 @@ impl Lane {
     pub(crate) async fn connect(
         &self,
         slot: Slot,
-        connect_ms: u64,
+        timeouts: &Timeouts,
     ) -> Result<Connection, SendError> {
-        connect(&self.origin, &self.tls, &self.settings, connect_ms, slot).await
+        let dial = Dial {
+            origin: &self.origin,
+            tls: self.origin.tls().unwrap_or(&self.tls),
+            resolver: &self.resolver,
+            settings: &self.settings,
+            timeouts,
+            now_ms: self.now_ms(),
+        };
+        dial.connect(slot).await
     }
 
     /// Takes back a connection whose reply was read to its end. One that is not ready for the next
-    /// request then (closing, or still sending an upload that the reply did not wait for) is closed.
+    /// request then (closing, or still sending an upload that the reply did not wait for) is closed,
+    /// and so is one that has become old.
     pub(crate) fn put_back(&self, mut connection: Http1Connection) {
-        if !connection.is_ready() {
+        if self.is_old(connection.opened_ms) || !connection.is_ready() {
             return;
         }
         while let Some(waiting) = self.next_waiting() {
@@ -235,7 +248,7 @@ impl Lane {
             // The borrow ends before a closed connection is dropped, whose slot looks in here.
             let mut last = self.idle.borrow_mut().pop()?;
             self.stats.idle_removed(1);
-            if last.connection.is_ready() {
+            if !self.is_old(last.connection.opened_ms) && last.connection.is_ready() {
                 return Some(last.connection);
             }
         }
@@ -274,7 +287,11 @@ impl Lane {
     /// Closes what has been idle too long. True if nothing is left here.
     pub(crate) fn reap(&self, now_ms: u64) -> bool {
         let oldest_ms = now_ms.saturating_sub(self.settings.idle_ms);
-        self.drop_idle(|idle| idle.since_ms < oldest_ms || !idle.connection.is_ready());
+        self.drop_idle(|idle| {
+            idle.since_ms < oldest_ms
+                || self.is_old(idle.connection.opened_ms)
+                || !idle.connection.is_ready()
+        });
         self.multiplex.reap(oldest_ms);
         self.open.get() == 0
     }
@@ -292,6 +309,11 @@ impl Lane {
             .extract_if(.., |idle| unwanted(idle))
             .collect();
         self.stats.idle_removed(removed.len() as u64);
+    }
+
+    /// Whether a connection that was opened then is to take no further request.
+    pub(crate) fn is_old(&self, opened_ms: u64) -> bool {
+        self.now_ms().saturating_sub(opened_ms) >= self.settings.connection_max_age_ms
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

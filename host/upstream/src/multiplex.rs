@@ -14,6 +14,7 @@ use crate::connect::{Connection, Http1Connection};
 use crate::error::SendError;
 use crate::lane::Lane;
 use crate::request_body::RequestBody;
+use crate::settings::Timeouts;
 
 /// What is known of an origin's HTTP/2.
 pub(crate) struct Multiplex {
@@ -41,6 +42,7 @@ struct Attempt {
 pub(crate) struct SharedConnection {
     sender: http2::SendRequest<RequestBody>,
     last_used_ms: Cell<u64>,
+    opened_ms: u64,
 }
 
 impl SharedConnection {
@@ -73,11 +75,17 @@ impl Multiplex {
         }
     }
 
-    pub(crate) async fn join(&self, lane: &Rc<Lane>, connect_ms: u64) -> Result<Joined, SendError> {
+    pub(crate) async fn join(
+        &self,
+        lane: &Rc<Lane>,
+        timeouts: &Timeouts,
+    ) -> Result<Joined, SendError> {
         loop {
             let attempt = match &*self.state.borrow() {
                 State::No => return Ok(Joined::Nothing),
-                State::Up(connection) if !connection.sender.is_closed() => {
+                State::Up(connection)
+                    if !connection.sender.is_closed() && !lane.is_old(connection.opened_ms) =>
+                {
                     let connection = Rc::clone(connection);
                     connection.touch(lane.now_ms());
                     return Ok(Joined::Shared {
@@ -89,7 +97,7 @@ impl Multiplex {
                 State::Up(_) | State::Untried => None,
             };
             let Some(attempt) = attempt else {
-                return self.open(lane, connect_ms).await;
+                return self.open(lane, timeouts).await;
             };
             attempt.done.notified().await;
             if let Some(failure) = attempt.failure.borrow().clone() {
@@ -98,14 +106,14 @@ impl Multiplex {
         }
     }
 
-    async fn open(&self, lane: &Rc<Lane>, connect_ms: u64) -> Result<Joined, SendError> {
+    async fn open(&self, lane: &Rc<Lane>, timeouts: &Timeouts) -> Result<Joined, SendError> {
         let attempt = Rc::new(Attempt::default());
         *self.state.borrow_mut() = State::Connecting(Rc::clone(&attempt));
         let unfinished = Unfinished {
             multiplex: self,
             attempt: &attempt,
         };
-        match lane.connect(lane.slot(), connect_ms).await {
+        match lane.connect(lane.slot(), timeouts).await {
             Ok(Connection::Http2(sender)) => {
                 let connection = self.adopt(sender, lane.now_ms());
                 drop(unfinished);
@@ -135,6 +143,7 @@ impl Multiplex {
         let connection = Rc::new(SharedConnection {
             sender,
             last_used_ms: Cell::new(now_ms),
+            opened_ms: now_ms,
         });
         *self.state.borrow_mut() = State::Up(Rc::clone(&connection));
         connection

@@ -1,4 +1,6 @@
-//! A place that requests go to: scheme, host, port, and which HTTP it is spoken to in.
+//! A place that requests go to: scheme, host, port, which HTTP it is spoken to in, and the way there:
+//! through which proxy, and with which certificates. All of it together tells one set of pooled
+//! connections from another.
 
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
@@ -8,6 +10,9 @@ use std::sync::Arc;
 use http::uri::Authority;
 use http::{HeaderValue, Uri};
 use rustls::pki_types::ServerName;
+
+use crate::proxy::Proxy;
+use crate::tls::Tls;
 
 /// Whether the connection is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +39,7 @@ pub enum Http2 {
 #[derive(Clone)]
 pub struct Origin(Arc<Parts>);
 
+#[derive(Clone)]
 struct Parts {
     hash: u64,
     scheme: Scheme,
@@ -44,6 +50,8 @@ struct Parts {
     server_name: ServerName<'static>,
     authority: Authority,
     host_header: HeaderValue,
+    proxy: Option<Proxy>,
+    tls: Option<Tls>,
 }
 
 /// The text is not a base URL.
@@ -118,6 +126,8 @@ impl Origin {
             server_name,
             authority: shown.parse().map_err(|_| OriginError::Host)?,
             host_header: HeaderValue::try_from(shown).map_err(|_| OriginError::Host)?,
+            proxy: None,
+            tls: None,
         };
         Ok((Origin::sealed(parts), prefix))
     }
@@ -125,17 +135,27 @@ impl Origin {
     /// The same place, spoken to in HTTP/2 as `http2` says.
     #[must_use]
     pub fn with_http2(self, http2: Http2) -> Origin {
-        let old = &self.0;
         Origin::sealed(Parts {
-            hash: 0,
-            scheme: old.scheme,
             http2,
-            host: old.host.clone(),
-            port: old.port,
-            address: old.address,
-            server_name: old.server_name.clone(),
-            authority: old.authority.clone(),
-            host_header: old.host_header.clone(),
+            ..(*self.0).clone()
+        })
+    }
+
+    /// The same place, reached through `proxy`.
+    #[must_use]
+    pub fn through(self, proxy: Option<Proxy>) -> Origin {
+        Origin::sealed(Parts {
+            proxy,
+            ..(*self.0).clone()
+        })
+    }
+
+    /// The same place, with certificates of its own instead of the pool's.
+    #[must_use]
+    pub fn secured(self, tls: Option<Tls>) -> Origin {
+        Origin::sealed(Parts {
+            tls,
+            ..(*self.0).clone()
         })
     }
 
@@ -164,6 +184,15 @@ impl Origin {
         &self.0.host_header
     }
 
+    /// The proxy on the way there.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.0.proxy.as_ref()
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.0.tls.as_ref()
+    }
+
     pub(crate) fn authority(&self) -> &Authority {
         &self.0.authority
     }
@@ -183,6 +212,7 @@ impl Origin {
             parts.http2,
             &parts.host,
             parts.port,
+            &parts.proxy,
         ));
         Origin(Arc::new(parts))
     }
@@ -198,7 +228,9 @@ impl PartialEq for Origin {
                 && a.scheme == b.scheme
                 && a.http2 == b.http2
                 && a.port == b.port
-                && a.host == b.host)
+                && a.host == b.host
+                && a.proxy == b.proxy
+                && a.tls == b.tls)
     }
 }
 
@@ -306,5 +338,26 @@ mod tests {
             parse("https://a.test"),
             parse("https://a.test").with_http2(Http2::Never)
         );
+    }
+
+    #[test]
+    fn ways_to_the_same_place_differ() {
+        let parse = |url| Origin::parse(url).unwrap().0;
+        let proxy = |url| Some(Proxy::parse(url).unwrap());
+        let through = |url| parse("https://a.test").through(proxy(url));
+        assert_ne!(parse("https://a.test"), through("http://p.test:1"));
+        assert_ne!(
+            through("http://u:a@p.test:1"),
+            through("http://u:b@p.test:1")
+        );
+        assert_eq!(
+            through("http://u:a@p.test:1"),
+            through("http://u:a@p.test:1")
+        );
+        let tls = || Some(Tls::new(&crate::TlsSettings::default()).unwrap());
+        let secured = |tls| parse("https://a.test").secured(tls);
+        assert_ne!(secured(None), secured(tls()));
+        // Made anew by a reload, with the same certificates: the connections are found again.
+        assert_eq!(secured(tls()), secured(tls()));
     }
 }

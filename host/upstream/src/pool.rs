@@ -19,6 +19,7 @@ use crate::error::{SendError, SendErrorKind};
 use crate::lane::{Lane, Link};
 use crate::origin::{CarriedHash, Origin, Scheme};
 use crate::request_body::RequestBody;
+use crate::resolve::{Lookup, Resolver, by_system};
 use crate::settings::{PoolSettings, Timeouts};
 use crate::stats::Stats;
 use crate::tls::Tls;
@@ -38,6 +39,7 @@ struct Inner {
     tls: Tls,
     stats: Arc<Stats>,
     watch: Rc<Watch>,
+    resolver: Rc<Resolver>,
     lanes: RefCell<HashMap<Origin, Rc<Lane>, BuildHasherDefault<CarriedHash>>>,
 }
 
@@ -55,11 +57,19 @@ impl Pool {
     /// # Panics
     /// Outside a `LocalRuntime` or `LocalSet`, because it starts the task that watches timeouts.
     pub fn new(settings: PoolSettings, tls: Tls) -> Pool {
+        Pool::with_lookup(settings, tls, by_system())
+    }
+
+    /// The same with another way to look up names.
+    fn with_lookup(settings: PoolSettings, tls: Tls, lookup: Lookup) -> Pool {
+        let watch = Watch::new();
+        let resolver = Resolver::new(Rc::clone(&watch), settings.dns_cache_ms, lookup);
         let inner = Rc::new(Inner {
             settings,
             tls,
             stats: Arc::default(),
-            watch: Watch::new(),
+            watch,
+            resolver: Rc::new(resolver),
             lanes: RefCell::default(),
         });
         tokio::task::spawn_local(look_after(Rc::clone(&inner.watch), Rc::downgrade(&inner)));
@@ -83,21 +93,23 @@ impl Pool {
         timeouts: &Timeouts,
     ) -> Result<Response<Body>, SendError> {
         let lane = self.inner.lane(origin);
-        let deadline = self.inner.watch.arm(timeouts.first_byte_ms);
+        let head_ms = timeouts.first_byte_ms.min(timeouts.total_ms);
+        let deadline = self.inner.watch.arm(head_ms);
+        let ends_ms = self.inner.watch.now_ms().saturating_add(timeouts.total_ms);
         let stage = Cell::new(Stage::Waiting);
         let (response, link) = {
             let mut exchange = pin!(exchange(
                 &lane,
                 &self.inner.stats,
                 request,
-                timeouts.connect_ms,
+                timeouts,
                 &stage
             ));
             poll_fn(|cx| match exchange.as_mut().poll(cx) {
                 Poll::Ready(result) => Poll::Ready(result),
                 Poll::Pending => deadline
                     .poll_passed(cx)
-                    .map(|()| Err(out_of_time(stage.get()))),
+                    .map(|()| Err(out_of_time(stage.get(), timeouts))),
             })
             .await?
         };
@@ -106,7 +118,8 @@ impl Pool {
             if upgraded {
                 Body::detached(incoming, link)
             } else {
-                Body::new(incoming, timeouts.idle_stream_ms, lane, link, deadline)
+                let times = (timeouts.idle_stream_ms, ends_ms);
+                Body::new(incoming, times, lane, link, deadline)
             }
         }))
     }
@@ -135,6 +148,7 @@ impl Inner {
             self.tls.clone(),
             Arc::clone(&self.stats),
             Rc::clone(&self.watch),
+            Rc::clone(&self.resolver),
         );
         self.lanes
             .borrow_mut()
@@ -183,7 +197,7 @@ async fn exchange(
     lane: &Rc<Lane>,
     stats: &Stats,
     mut request: Request<RequestBody>,
-    connect_ms: u64,
+    timeouts: &Timeouts,
     stage: &Cell<Stage>,
 ) -> Result<(Response<Incoming>, Link), SendError> {
     let mut may_repeat = true;
@@ -196,7 +210,7 @@ async fn exchange(
                 Stage::Waiting
             })
         };
-        let mut link = lane.link(connect_ms, connecting).await?;
+        let mut link = lane.link(timeouts, connecting).await?;
         address(&mut request, lane.origin(), &link);
         let reused = link.is_reused();
         stage.set(Stage::Sent { reused });
@@ -254,8 +268,11 @@ fn path_of(uri: &Uri) -> PathAndQuery {
         .unwrap_or_else(|| PathAndQuery::from_static("/"))
 }
 
-fn out_of_time(stage: Stage) -> SendError {
+fn out_of_time(stage: Stage, timeouts: &Timeouts) -> SendError {
     match stage {
+        Stage::Sent { reused } if timeouts.total_ms < timeouts.first_byte_ms => {
+            SendError::unanswered(SendErrorKind::TotalTimeout, reused)
+        }
         Stage::Waiting => SendError::unsent(SendErrorKind::TooManyConnections),
         Stage::Connecting => SendError::unsent(SendErrorKind::ConnectTimeout),
         Stage::Sent { reused } => SendError::unanswered(SendErrorKind::FirstByteTimeout, reused),

@@ -4,13 +4,17 @@
 /// [`Timeouts::PRECISION_MS`]; `u64::MAX` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Name lookup, TCP and TLS together.
+    /// Name lookup and TCP together, and the tunnel where there is a proxy.
     pub connect_ms: u64,
+    /// The TLS handshake.
+    pub tls_ms: u64,
     /// From the call of [`crate::Pool::send`] to the head of the reply, waiting for a connection
     /// and connecting included.
     pub first_byte_ms: u64,
     /// Between two pieces of a reply's body.
     pub idle_stream_ms: u64,
+    /// From the call of [`crate::Pool::send`] to the end of the reply.
+    pub total_ms: u64,
 }
 
 impl Timeouts {
@@ -23,8 +27,10 @@ impl Default for Timeouts {
         // A model that reasons can be silent for minutes before its first byte.
         Self {
             connect_ms: 5_000,
+            tls_ms: 5_000,
             first_byte_ms: 300_000,
             idle_stream_ms: 120_000,
+            total_ms: 3_600_000,
         }
     }
 }
@@ -47,6 +53,11 @@ pub struct PoolSettings {
     /// side is still there; it has half as long again to answer. Without it a connection that the
     /// network dropped would stall every call that shares it.
     pub http2_ping_ms: u64,
+    /// Milliseconds for which the addresses of a name are remembered; 0: every new connection asks.
+    pub dns_cache_ms: u64,
+    /// Milliseconds after which a connection takes no further request. The next one is a new
+    /// connection, which finds out where the name leads by then.
+    pub connection_max_age_ms: u64,
 }
 
 impl Default for PoolSettings {
@@ -57,6 +68,8 @@ impl Default for PoolSettings {
             connections_per_origin_max: 4_096,
             head_max_bytes: 64 * 1024,
             http2_ping_ms: 20_000,
+            dns_cache_ms: 5_000,
+            connection_max_age_ms: 300_000,
         }
     }
 }

@@ -126,9 +126,9 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// Moves the deadline to `after_ms` from now.
-    pub(crate) fn extend(&self, after_ms: u64) {
-        let deadline_ms = self.watch.now_ms().saturating_add(after_ms);
+    /// Moves the deadline to `after_ms` from now, but not beyond `end_ms`.
+    pub(crate) fn extend(&self, after_ms: u64, end_ms: u64) {
+        let deadline_ms = self.watch.now_ms().saturating_add(after_ms).min(end_ms);
         if let Some(entry) = self.watch.entries.borrow_mut().get_mut(self.key) {
             entry.deadline_ms = deadline_ms;
         }

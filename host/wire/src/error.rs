@@ -5,6 +5,7 @@
 //! Read first: [`render`]. [`dead_key`] is apart from it: it reads other people's errors.
 
 mod dead_key;
+mod refusal;
 
 use serde_json::{Value, json};
 use weir_base::Fault;
@@ -12,6 +13,7 @@ use weir_base::Fault;
 use crate::{Dialect, Family};
 
 pub use dead_key::dead_key;
+pub use refusal::{Refusal, refusal};
 
 /// The JSON body of an error response, shaped as the family's own API shapes it, so that its SDKs
 /// raise their typed exception with our message. The status and the headers (`retry-after`,

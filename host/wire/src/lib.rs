@@ -14,6 +14,8 @@ pub mod estimate;
 pub mod events;
 pub mod fake;
 pub mod json;
+pub mod kept;
+pub mod opening;
 pub mod prompt;
 pub mod scan;
 pub mod sse;

@@ -40,9 +40,14 @@ impl Limit for Limits {
                 });
             }
         }
+        // All that a limit depends on stays the same for this key.
+        weir_sdk::call::remember(REMEMBER_MS);
         Ok(rules)
     }
 }
+
+/// For how long the gateway may use the rules of a call for others like it.
+const REMEMBER_MS: u32 = 60_000;
 
 impl Compiled {
     /// How much of the unit the window holds; none where the limit is not for this call.

@@ -18,7 +18,12 @@ use weir_sdk::select::{Caller, Patterns, Scope};
 pub struct Permissions {
     everywhere: Lists,
     rules: Vec<(Scope, Lists)>,
+    /// Some list is one of hours, so that an answer holds for now only.
+    depends_on_time: bool,
 }
+
+/// For how long the gateway may let calls like one that was allowed pass without asking.
+const REMEMBER_MS: u32 = 60_000;
 
 /// The configuration as it is written. serde cannot both flatten and refuse unknown settings, so
 /// the four lists stand twice.
@@ -71,14 +76,19 @@ impl From<Config> for Permissions {
                 },
             )
         });
+        let everywhere = Lists {
+            models,
+            operations,
+            addresses,
+            hours,
+        };
+        let rules: Vec<(Scope, Lists)> = rules.collect();
+        let depends_on_time =
+            everywhere.hours.is_some() || rules.iter().any(|(_, lists)| lists.hours.is_some());
         Permissions {
-            everywhere: Lists {
-                models,
-                operations,
-                addresses,
-                hours,
-            },
-            rules: rules.collect(),
+            depends_on_time,
+            everywhere,
+            rules,
         }
     }
 }
@@ -132,6 +142,9 @@ impl Access for Permissions {
             {
                 return Err(refusal.into());
             }
+        }
+        if !self.depends_on_time {
+            weir_sdk::call::remember(REMEMBER_MS);
         }
         Ok(())
     }

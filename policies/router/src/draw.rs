@@ -12,29 +12,38 @@ impl Draw {
         Draw(None)
     }
 
-    /// Moves the channel that is drawn to the front; the others keep their order.
-    pub(crate) fn pull_forward(&mut self, tier: &mut [Ranked]) {
-        let total: f32 = tier.iter().map(|one| one.weight).sum();
-        // Of one, or of those that all have weight 0, the first stands first already.
-        if tier.len() < 2 || total <= 0.0 {
-            return;
-        }
-        let mut left = self.unit() * total;
-        let mut drawn = 0;
-        for (index, one) in tier.iter().enumerate().filter(|(_, one)| one.weight > 0.0) {
-            drawn = index;
-            left -= one.weight;
-            if left < 0.0 {
-                break;
+    /// Puts as many channels as are wanted to the front, in the order in which they are drawn; the
+    /// others keep theirs.
+    pub(crate) fn order(&mut self, tier: &mut [Ranked], wanted: usize) {
+        let mut total: f64 = tier.iter().map(|one| f64::from(one.weight)).sum();
+        let mut rest = tier;
+        for _ in 0..wanted {
+            // Of one, or of those that all have weight 0, the first stands first already.
+            if rest.len() < 2 || total <= 0.0 {
+                return;
             }
-        }
-        if let Some(head) = tier.get_mut(..=drawn) {
-            head.rotate_right(1);
+            let mut left = self.unit() * total;
+            let mut drawn = 0;
+            for (index, one) in rest.iter().enumerate().filter(|(_, one)| one.weight > 0.0) {
+                drawn = index;
+                left -= f64::from(one.weight);
+                if left < 0.0 {
+                    break;
+                }
+            }
+            if let Some(head) = rest.get_mut(..=drawn) {
+                head.rotate_right(1);
+            }
+            let Some((first, others)) = rest.split_first_mut() else {
+                return;
+            };
+            total -= f64::from(first.weight);
+            rest = others;
         }
     }
 
     /// From 0 to 1, without 1. SplitMix64.
-    fn unit(&mut self) -> f32 {
+    fn unit(&mut self) -> f64 {
         let state = self
             .0
             .get_or_insert_with(|| hash(weir_sdk::call::id().as_bytes()));
@@ -45,9 +54,9 @@ impl Draw {
         bits ^= bits >> 31;
         #[expect(
             clippy::cast_precision_loss,
-            reason = "24 bits fit into an f32 exactly"
+            reason = "53 bits fit into an f64 exactly"
         )]
-        let unit = (bits >> 40) as f32 / 16_777_216.0;
+        let unit = (bits >> 11) as f64 / (1_u64 << 53) as f64;
         unit
     }
 }

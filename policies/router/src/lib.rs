@@ -13,19 +13,20 @@ use weir_sdk::prelude::*;
 
 /// A candidate with what its place in the order depends on. Small, because it is what gets sorted.
 struct Ranked {
+    /// Its tier, then its place in the host's list: what is less comes first.
+    place: u64,
     channel: u32,
-    /// Its place in the host's list.
-    index: u32,
-    priority: u32,
-    usable: bool,
     weight: f32,
 }
+
+/// The bits of `Ranked::place` below those of the tier.
+const INDEX_BITS: u32 = 31;
 
 impl Route for Router {
     fn route(&self, _: &Summary, candidates: Vec<Candidate>) -> Result<Vec<Attempt>, Denial> {
         // Nothing to order: most models are served by one channel.
         if let [only] = candidates.as_slice()
-            && is_usable(only)
+            && only.is_usable()
         {
             return Ok(vec![self.attempt(only.channel)]);
         }
@@ -36,28 +37,17 @@ impl Route for Router {
         let mut draw = Draw::new();
         let wanted = ranked.len().min(self.max_attempts);
         let mut attempts = Vec::with_capacity(wanted);
-        let mut rest = ranked.as_mut_slice();
-        while attempts.len() < wanted {
-            let tier = rest
-                .iter()
-                .take_while(|other| other.same_tier(rest.first()))
-                .count();
-            let Some(tier) = rest.get_mut(..tier) else {
+        for tier in ranked.chunk_by_mut(Ranked::same_tier) {
+            let missing = wanted - attempts.len();
+            if missing == 0 {
                 break;
-            };
-            draw.pull_forward(tier);
-            let Some((first, others)) = rest.split_first_mut() else {
-                break;
-            };
-            attempts.push(self.attempt(first.channel));
-            rest = others;
+            }
+            draw.order(tier, missing);
+            let taken = tier.iter().take(missing);
+            attempts.extend(taken.map(|one| self.attempt(one.channel)));
         }
         Ok(attempts)
     }
-}
-
-fn is_usable(candidate: &Candidate) -> bool {
-    !candidate.tripped && candidate.usable_keys > 0
 }
 
 impl Router {
@@ -78,21 +68,16 @@ impl Router {
         let fastest_ms = measured.fold(f32::INFINITY, f32::min);
         let mut ranked = Vec::with_capacity(candidates.len());
         for (candidate, index) in candidates.iter().zip(0..) {
-            let usable = is_usable(candidate);
+            let usable = candidate.is_usable();
             if usable || !self.drops_unusable {
-                let weight = self.weight(candidate, fastest_ms);
                 ranked.push(Ranked {
+                    place: place(usable, candidate.priority, index),
                     channel: candidate.channel,
-                    index,
-                    priority: candidate.priority,
-                    usable,
-                    weight,
+                    weight: self.weight(candidate, fastest_ms),
                 });
             }
         }
-        // The index last, so that what is equal keeps the host's order.
-        ranked
-            .sort_unstable_by_key(|one| (!one.usable, std::cmp::Reverse(one.priority), one.index));
+        ranked.sort_unstable_by_key(|one| one.place);
         ranked
     }
 
@@ -126,9 +111,15 @@ impl Router {
     }
 }
 
+/// Usable before unusable, then by priority; what is equal keeps the host's order.
+fn place(usable: bool, priority: u32, index: u32) -> u64 {
+    let tier = u64::from(!usable) << 32 | u64::from(u32::MAX - priority);
+    tier << INDEX_BITS | u64::from(index)
+}
+
 impl Ranked {
-    fn same_tier(&self, other: Option<&Ranked>) -> bool {
-        other.is_some_and(|other| self.usable == other.usable && self.priority == other.priority)
+    fn same_tier(&self, other: &Ranked) -> bool {
+        self.place >> INDEX_BITS == other.place >> INDEX_BITS
     }
 }
 

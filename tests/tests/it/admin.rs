@@ -200,7 +200,11 @@ fn metrics_count_calls() {
 fn calls_are_listed_page_by_page() {
     let gateway = Gateway::start(FAKE);
     let ids: Vec<String> = (0..5)
-        .map(|_| gateway.acme().chat("m").expect(200).id())
+        .map(|_| {
+            // Calls of one millisecond have no order.
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            gateway.acme().chat("m").expect(200).id()
+        })
         .collect();
     gateway.call(&ids[4]);
     let (mut listed, mut cursor) = (Vec::new(), String::new());

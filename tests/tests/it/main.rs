@@ -5,17 +5,23 @@
 
 mod admin;
 mod bounds;
+mod breaker;
+mod cascade;
 mod config;
 mod crash;
 mod dialects;
 mod disk;
+mod faults;
+mod hangup;
 mod keys;
 mod limits;
 mod policies;
+mod rotation;
 mod sdk;
 mod start;
 mod streams;
 mod swap;
+mod way;
 
 use std::io::Write;
 

@@ -129,7 +129,8 @@ route = {{ models = [\"order-*\"], order = [\"b\", \"a\"], record = \"candidates
 
     let before = b.count();
     client.chat("order-1").expect(200);
-    assert_eq!(b.count(), before + 1, "the probe wants b first");
+    client.chat("order-1").expect(200);
+    assert_eq!(b.count(), before + 2, "the probe wants b first");
     let candidates = client.chat("stored-1").expect(200).json();
     assert_eq!(
         (&candidates[0]["channel"], &candidates[0]["priority"]),
@@ -149,12 +150,15 @@ route = {{ models = [\"order-*\"], order = [\"b\", \"a\"], record = \"candidates
         (&json!("b"), &json!("order-1"), &Value::Null)
     );
     assert_ne!(of_a["number"], of_b["number"]);
-    let total_ms = of_a["total_ms"].as_f64().unwrap();
+    let total_ms = of_b["total_ms"].as_f64().unwrap();
     assert!(
-        total_ms >= of_a["first_byte_ms"].as_f64().unwrap() && total_ms > 0.0,
-        "{of_a}"
+        total_ms >= of_b["first_byte_ms"].as_f64().unwrap() && total_ms > 0.0,
+        "{of_b}"
     );
-    assert_eq!(of_b["total_ms"], 0.0, "nothing was asked of it before");
+    assert_eq!(
+        of_a["total_ms"], 0.0,
+        "this model was not asked of it before"
+    );
 }
 
 #[test]
@@ -255,7 +259,8 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
     let mut settings = FAKE.to_owned();
     for (name, step, limits) in [
         ("trap", "trap", ""),
-        ("loop", "loop", "deadline_ms = 100"),
+        // Its deadline counts its own time only; on a busy machine the others' may be much longer.
+        ("loop", "loop", "deadline_ms = 100\nwait_max_ms = 10000"),
         ("grow", "grow", "memory_max_bytes = 16777216"),
     ] {
         for on_failure in ["deny", "allow"] {
@@ -268,6 +273,8 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
     let gateway = Gateway::start(&settings);
     let is_over = AtomicBool::new(false);
     parallel(4, |number| {
+        // Also where this fails, so that the others end and the failure is heard of.
+        let _over = Over((number == 0).then_some(&is_over));
         if number > 0 {
             let client = gateway.acme();
             while !is_over.load(Ordering::Relaxed) {
@@ -292,7 +299,7 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
                     denied.text()
                 );
                 assert!(denied.text().contains(code), "{name}: {}", denied.text());
-                assert!(took < Duration::from_secs(2), "{name} took {took:?}");
+                assert!(took < Duration::from_secs(5), "{name} took {took:?}");
                 let allowed = gateway.acme().chat(&format!("{name}-allow")).expect(200);
                 let call = gateway.call(&allowed.id());
                 let verdicts: Vec<&str> = call["decisions"]
@@ -307,8 +314,18 @@ fn a_policy_that_misbehaves_is_bounded_and_hurts_nobody_else() {
                 );
             }
         }
-        is_over.store(true, Ordering::Relaxed);
     });
+}
+
+/// Says that a test is over when it is dropped.
+struct Over<'a>(Option<&'a AtomicBool>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        if let Some(is_over) = self.0 {
+            is_over.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 #[test]
@@ -665,4 +682,66 @@ models = [\"good\"]
             "{seen:?}"
         );
     }
+}
+
+/// The words of a call's decisions, policy by policy.
+fn verdicts(gateway: &Gateway, id: &str) -> Vec<(String, String)> {
+    let call = gateway.call(id);
+    let decisions = call["decisions"].as_array().expect("decisions").clone();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    decisions
+        .iter()
+        .map(|decision| (text(&decision["policy"]), text(&decision["verdict"])))
+        .collect()
+}
+
+#[test]
+fn an_answer_that_holds_is_not_asked_for_again_until_something_changes() {
+    let settings = |models: &str| {
+        format!(
+            "workers = 1
+{FAKE}
+[[policy]]
+name = \"permissions\"
+source = \"builtin:permissions\"
+[policy.config]
+models = [{models}]
+[[policy]]
+name = \"limits\"
+source = \"builtin:limits\"
+[[policy.config.limits]]
+per = [\"key\"]
+unit = \"requests\"
+window = \"minute\"
+limit = 5
+"
+        )
+    };
+    let gateway = Gateway::start(&settings("\"m\", \"n\""));
+    let client = gateway.acme();
+    let said = |model: &str| {
+        let id = client.chat(model).expect(200).id();
+        verdicts(&gateway, &id)
+            .into_iter()
+            .map(|(_, verdict)| verdict)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said("m"), ["allow", "allow"]);
+    assert_eq!(said("m"), ["remembered", "remembered"]);
+    assert_eq!(
+        said("n"),
+        ["allow", "allow"],
+        "another model is another question"
+    );
+    // A denial is never remembered, and what is remembered is counted all the same.
+    client.chat("x").expect(403);
+    client.chat("x").expect(403);
+    assert_eq!(said("n"), ["remembered", "remembered"]);
+    assert_eq!(said("m"), ["remembered", "remembered"]);
+    client.chat("m").expect(429);
+    // A new configuration is another version: nothing of the old one holds.
+    gateway.configure(&settings("\"n\""));
+    eventually("the model is taken away", || {
+        (client.chat("m").status == 403).then_some(())
+    });
 }

@@ -63,6 +63,7 @@ fn channels_are_known_by_their_numbers() {
         assert_eq!((channels::name(0), channels::model(9)), Default::default());
     });
     assert_eq!(host.channel_name(candidates[1].channel), Some("b"));
+    assert!(candidates[0].is_usable() && candidates[0].prices().is_none());
 }
 
 #[test]

@@ -18,20 +18,21 @@ use super::channels::{in_file, stored};
 use super::error::{ApiError, ErrorBody};
 use crate::keys::ProviderKey;
 use crate::pipeline::channel::Channel;
-use crate::pipeline::channel_test::{KeyBalance, Line, Order, TestOrder};
+use crate::pipeline::channel_test::{
+    BalanceOrder, CALLS_MAX, KeyBalance, Line, NotTaken, Order, TestOrder,
+};
 
 /// Largest body of an order.
 const ORDER_MAX_BYTES: usize = 65_536;
 /// Models that one test may name.
 const MODELS_MAX: usize = 100;
-/// Calls that one test may make; each costs the operator a little.
-const CALLS_MAX: usize = 1_000;
 /// Bytes of a model's name.
 const MODEL_MAX_BYTES: usize = 256;
 /// Lines that may wait for a slow reader; the test waits then.
 const LINES_MAX: usize = 16;
-/// Instead of a key's id: the one whose turn it is.
-const NEXT_KEY: &str = "next";
+/// Milliseconds for a call where nobody says how many, and at most.
+const TIMEOUT_MS: u64 = 60_000;
+const TIMEOUT_MAX_MS: u64 = 600_000;
 
 /// What to test. All of it may be left out, and the body with it.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -41,16 +42,17 @@ pub(super) struct TestInput {
     /// wildcard, else the first five that its provider lists.
     #[serde(default)]
     models: Vec<String>,
-    /// The id of a provider key, or `next` for the one whose turn it is; every key where nothing is
-    /// given, dead ones included.
+    /// The id of a provider key; every key where nothing is given, those that rest or are disabled
+    /// included.
     #[serde(default)]
     key: Option<String>,
     /// Ask for streams.
     #[serde(default)]
     stream: bool,
-    /// Milliseconds until a reply must have begun, where less than the channel's own.
+    /// Milliseconds for each call from first to last, where the channel's own times are not
+    /// shorter: 60000 where nothing is given, 600000 at most.
     #[serde(default)]
-    first_byte_timeout_ms: Option<u32>,
+    timeout_ms: Option<u64>,
 }
 
 /// Whose balance.
@@ -58,7 +60,7 @@ pub(super) struct TestInput {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BalanceQuery {
-    /// The id of a provider key, or `next`; every key where nothing is given.
+    /// The id of a provider key; every key where nothing is given.
     #[serde(default)]
     key: Option<String>,
 }
@@ -74,8 +76,9 @@ pub(super) struct BalanceView {
 
 /// Makes a minimal real call for each model with each provider key. The answer comes while the test
 /// runs: one JSON object a line as each call ends, then a summary; as server-sent events where
-/// `accept` asks for them. The calls pass no policies and are in the ledger under the tenant
-/// `channel-tests`. Hanging up ends the test.
+/// `accept` asks for them. The calls pass no policies, count towards no tenant's limits, and are in
+/// the ledger under the tenant `channel-tests`. Channels and keys that are disabled or rest can be
+/// tested too, and stay as they are. Hanging up ends the test, and so do 15 minutes.
 #[utoipa::path(post, path = "/admin/v1/channels/{channel}/test", tag = "channels", operation_id = "test_channel",
     params(("channel" = String, Path, description = "The channel's name")), request_body = Option<TestInput>,
     responses((status = 200, description = "One line for each call, then a summary", body = Line, content_type = "application/x-ndjson"),
@@ -87,8 +90,8 @@ pub(super) async fn test(
     body: Body,
 ) -> Result<Response, ApiError> {
     let input = order(body).await?;
-    let channel = channel_in_use(&state, &name).await?;
-    let keys = keys(&state, &channel, input.key.as_deref())?;
+    let channel = channel(&state, &name).await?;
+    let keys = keys(&channel, input.key.as_deref())?;
     check(&input, keys.len())?;
     let (progress, lines) = mpsc::channel(LINES_MAX);
     let order = Order::Test(TestOrder {
@@ -96,7 +99,7 @@ pub(super) async fn test(
         models: input.models,
         keys,
         stream: input.stream,
-        first_byte_timeout_ms: input.first_byte_timeout_ms,
+        timeout_ms: input.timeout_ms.unwrap_or(TIMEOUT_MS),
         progress,
     });
     give(&state, order)?;
@@ -131,15 +134,15 @@ pub(super) async fn balance(
     Segments(name): Segments<String>,
     query: Query<BalanceQuery>,
 ) -> Result<Json<BalanceView>, ApiError> {
-    let channel = channel_in_use(&state, &name).await?;
-    let keys = keys(&state, &channel, query.key.as_deref())?;
+    let channel = channel(&state, &name).await?;
+    let keys = keys(&channel, query.key.as_deref())?;
     let (reply, answer) = oneshot::channel();
-    let order = Order::Balance {
+    let order = BalanceOrder {
         channel,
         keys,
-        reply,
+        timeout_ms: TIMEOUT_MS,
     };
-    give(&state, order)?;
+    give(&state, Order::Balance { order, reply })?;
     match answer.await {
         Ok(Ok(keys)) => Ok(Json(BalanceView {
             channel: name,
@@ -163,9 +166,9 @@ async fn order(body: Body) -> Result<TestInput, ApiError> {
     Input::from_request(request, &()).await.map(|input| input.0)
 }
 
-/// The channel as the data path has it. One that is out of use has no connections and no keys.
-async fn channel_in_use(state: &AdminState, name: &str) -> Result<Arc<Channel>, ApiError> {
-    if let Some(channel) = state.control.snapshot().channel(name) {
+/// The channel as the data path has it, or would have it.
+async fn channel(state: &AdminState, name: &str) -> Result<Arc<Channel>, ApiError> {
+    if let Some(channel) = state.control.snapshot().channel_or_disabled(name) {
         return Ok(Arc::clone(channel));
     }
     if in_file(&state.control.config(), name).is_none() {
@@ -173,23 +176,17 @@ async fn channel_in_use(state: &AdminState, name: &str) -> Result<Arc<Channel>, 
     }
     Err(ApiError::new(
         StatusCode::CONFLICT,
-        "channel_not_in_use",
-        format!("the channel {name:?} is disabled, or its settings are not in order"),
+        "channel_unusable",
+        format!(
+            "the settings of the channel {name:?} are not in order; the warnings of the last reload say why"
+        ),
     ))
 }
 
-fn keys(
-    state: &AdminState,
-    channel: &Channel,
-    asked: Option<&str>,
-) -> Result<Vec<Arc<ProviderKey>>, ApiError> {
+fn keys(channel: &Channel, asked: Option<&str>) -> Result<Vec<Arc<ProviderKey>>, ApiError> {
     let all = channel.keys.keys();
     match asked {
         None => Ok(all.to_vec()),
-        Some(NEXT_KEY) => {
-            let next = channel.keys.pick(state.clock.now_ms(), &[]);
-            Ok(next.or(all.first()).cloned().into_iter().collect())
-        }
         Some(id) => match all.iter().find(|key| *key.id == *id) {
             Some(key) => Ok(vec![Arc::clone(key)]),
             None => Err(ApiError::unknown("provider key", id)),
@@ -211,23 +208,23 @@ fn check(input: &TestInput, keys: usize) -> Result<(), ApiError> {
     if input.models.len().saturating_mul(keys) > CALLS_MAX {
         return Err(ApiError::field(
             "models",
-            "and keys make more than 1000 calls; name a key",
+            "and keys make more than 500 calls; name a key",
         ));
     }
-    if input.first_byte_timeout_ms == Some(0) {
-        return Err(ApiError::field("first_byte_timeout_ms", "must be above 0"));
+    if !(1..=TIMEOUT_MAX_MS).contains(&input.timeout_ms.unwrap_or(TIMEOUT_MS)) {
+        return Err(ApiError::field("timeout_ms", "must be within 1 to 600000"));
     }
     Ok(())
 }
 
 fn give(state: &AdminState, order: Order) -> Result<(), ApiError> {
-    state.tests.try_send(order).map_err(|error| match error {
-        mpsc::error::TrySendError::Full(_) => ApiError::new(
+    state.tests.give(order).map_err(|reason| match reason {
+        NotTaken::Busy => ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "tests_busy",
             "too many tests are running; try again when some have ended",
         ),
-        mpsc::error::TrySendError::Closed(_) => stopping(),
+        NotTaken::Stopping => stopping(),
     })
 }
 

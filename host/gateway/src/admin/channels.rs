@@ -61,9 +61,41 @@ pub(super) struct ChannelInput {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_timeout_ms: Option<u64>,
     /// Where the provider tells what is left on the account: auto, none, deepseek, openrouter,
-    /// siliconflow, moonshot or openai-billing.
+    /// siliconflow, moonshot or openai_billing.
     #[serde(skip_serializing_if = "Option::is_none")]
     balance: Option<String>,
+    /// Which of its keys a call takes: round_robin, least_loaded, weighted or sticky.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_strategy: Option<String>,
+    /// What sticky goes by: key, tenant, label:NAME, prompt_cache_key or header:NAME.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sticky_by: Option<String>,
+    /// Times of this channel, for all calls or for calls of some kinds: the fields of a
+    /// `[[channel.timeout]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    timeout: Option<Value>,
+    /// The proxy on the way to the provider: http://host:port or socks5://host:port. One with a user
+    /// name and password is kept elsewhere and named here as env:NAME or file:PATH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
+    /// File (PEM) with the authorities that the provider must be certified by. A relative path begins
+    /// in the folder in which weir was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<String>,
+    /// File (PEM) with the certificate that is shown to the provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_cert_file: Option<String>,
+    /// File (PEM) with its private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_key_file: Option<String>,
+    /// The provider is another Weir, which is told where the call has been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cascade: Option<bool>,
+    /// When it is left alone for a while: the fields of a `[channel.breaker]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    breaker: Option<Value>,
     /// How a channel of the `fake` dialect answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -88,7 +120,7 @@ pub(super) struct ChannelView {
 /// What is measured of a channel.
 #[derive(Debug, Serialize, ToSchema)]
 struct HealthView {
-    /// Failures over calls in the last minute, 0 to 1; 0 while there are few calls.
+    /// Failures over calls in the last minute, 0 to 1.
     error_rate: f32,
     /// Calls in the last minute.
     samples: u32,
@@ -101,7 +133,7 @@ struct HealthView {
     tokens_per_second: f32,
     /// Calls under way.
     in_flight: u32,
-    /// It failed several times in a row and rests.
+    /// It is left alone for at least one of its models: a circuit is not closed.
     tripped: bool,
     /// Its keys.
     keys: usize,
@@ -110,13 +142,22 @@ struct HealthView {
 }
 
 /// The settings that the store keeps in a field of their own.
-const FURTHER: [&str; 7] = [
+const FURTHER: [&str; 16] = [
     "labels",
+    "key_strategy",
+    "sticky_by",
     "headers",
     "stream_usage",
     "http2",
     "first_byte_timeout_ms",
     "balance",
+    "timeout",
+    "proxy",
+    "ca_file",
+    "client_cert_file",
+    "client_key_file",
+    "cascade",
+    "breaker",
     "fake",
 ];
 
@@ -154,7 +195,12 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         http2: Some(channel.http2.as_str().to_owned()),
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
         balance: Some(channel.balance.as_str().to_owned()),
-        fake: None,
+        key_strategy: Some(channel.key_strategy.as_str().to_owned()),
+        sticky_by: Some(channel.sticky_by.text()),
+        proxy: channel.proxy.as_ref().map(ToString::to_string),
+        cascade: Some(channel.cascade),
+        // Files are the file's business, and so are times; `GET /admin/v1/config` shows both.
+        ..ChannelInput::default()
     }
 }
 
@@ -170,6 +216,7 @@ fn checked(
         .channels
         .first()
         .ok_or_else(|| ApiError::field("name", "is missing"))?;
+    refuse_password(&input, channel)?;
     let mut settings = serde_json::to_value(&input).unwrap_or_default();
     if let Value::Object(fields) = &mut settings {
         fields.retain(|name, _| FURTHER.contains(&name.as_str()));
@@ -191,6 +238,19 @@ fn checked(
         created_ms,
         updated_ms: now_ms,
     })
+}
+
+/// What the API takes it also shows, and the store keeps it as it is: no place for a password.
+fn refuse_password(input: &ChannelInput, channel: &config::Channel) -> Result<(), ApiError> {
+    let written = input.proxy.as_deref().unwrap_or_default();
+    let elsewhere = written.starts_with("env:") || written.starts_with("file:");
+    match &channel.proxy {
+        Some(proxy) if proxy.has_login() && !elsewhere => Err(ApiError::field(
+            "proxy",
+            "holds a password; keep the URL in a variable or a file and write \"env:NAME\" or \"file:PATH\"",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The channel that the settings file declares under this name.
@@ -222,13 +282,13 @@ fn health(state: &AdminState, name: &str) -> Option<HealthView> {
     let channel = snapshot.channel(name)?;
     let measured = channel.health.measured(now_ms);
     Some(HealthView {
-        error_rate: measured.error_rate,
-        samples: measured.samples,
-        first_byte_ms: measured.first_byte_ms,
-        total_ms: measured.total_ms,
-        tokens_per_second: measured.tokens_per_second,
+        error_rate: measured.counts.error_rate(1),
+        samples: measured.counts.calls,
+        first_byte_ms: measured.means.first_byte_ms,
+        total_ms: measured.means.total_ms,
+        tokens_per_second: measured.means.tokens_per_second,
         in_flight: measured.in_flight,
-        tripped: measured.tripped,
+        tripped: measured.open_circuits > 0,
         keys: channel.keys.keys().len(),
         keys_usable: channel.keys.usable(now_ms),
     })

@@ -1,12 +1,14 @@
 //! `channels/{c}/keys`: the secrets that channels send upstream. They go in and never out.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weir_base::Secret;
-use weir_store::{DisabledKey, ProviderKey, StoreError};
+use weir_store::{DisabledKey, KeyTerms, ProviderKey, StoreError};
 
 use super::AdminState;
 use super::body::{Asked, Input, List, PageQuery, Segments};
@@ -14,8 +16,10 @@ use super::channels::{in_file, stored as stored_channel};
 use super::error::{ApiError, ErrorBody};
 use super::keys::random_hex;
 use super::settings::declared_in;
-use crate::config::Config;
-use crate::keys::{KeyState, fingerprint, public_id};
+use crate::config::{self, Config};
+use crate::keys::{self, BY_HAND, KeyState, fingerprint, public_id};
+use crate::pipeline::retest::Finding;
+use crate::reload::written::key_terms;
 
 /// A provider key that is handed over.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -27,17 +31,73 @@ pub(super) struct ProviderKeyInput {
     /// For people.
     #[serde(default)]
     label: String,
+    /// Share of the calls, with the strategies that go by it. 1 to 1000000.
+    weight: Option<u32>,
+    /// Keys of level 1 are tried first. 1 to 1000.
+    level: Option<u32>,
+    /// Most requests in a minute, as the provider allows; at least 1.
+    rpm: Option<u64>,
+    /// Most tokens in a minute, as the provider allows; at least 1.
+    tpm: Option<u64>,
+    /// Most calls under way; at least 1.
+    in_flight_max: Option<u32>,
+}
+
+/// `terms`, where a settings file could say them too.
+fn checked(terms: KeyTerms) -> Result<KeyTerms, ApiError> {
+    let within = |name: &str, value: Option<u64>, max: u64| match value {
+        Some(value) if !(1..=max).contains(&value) => Err(ApiError::field(
+            name,
+            &format!("must be from 1 to {max}, not {value}"),
+        )),
+        _ => Ok(()),
+    };
+    within("weight", terms.weight.map(u64::from), 1_000_000)?;
+    within("level", terms.level.map(u64::from), 1_000)?;
+    within("rpm", terms.rpm, 1_000_000_000)?;
+    within("tpm", terms.tpm, 1_000_000_000_000)?;
+    let in_flight_max = terms.in_flight_max.map(u64::from);
+    within("in_flight_max", in_flight_max, 1_000_000)?;
+    Ok(terms)
 }
 
 /// What can be changed about a provider key.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProviderKeyChange {
-    /// For people. Only for a key that the API made.
+    /// For people. Only for a key that the API made, as is all below but `enabled`.
     label: Option<String>,
     /// true puts the key back into rotation, also one that the settings file declares; false takes it
     /// out.
     enabled: Option<bool>,
+    /// Share of the calls, with the strategies that go by it. 1 to 1000000.
+    weight: Option<u32>,
+    /// Keys of level 1 are tried first. 1 to 1000.
+    level: Option<u32>,
+    /// Most requests in a minute, as the provider allows; at least 1.
+    rpm: Option<u64>,
+    /// Most tokens in a minute, as the provider allows; at least 1.
+    tpm: Option<u64>,
+    /// Most calls under way; at least 1.
+    in_flight_max: Option<u32>,
+}
+
+impl ProviderKeyChange {
+    /// What it says of how the key is used, with what it leaves as it was.
+    fn terms(&self, before: &KeyTerms) -> KeyTerms {
+        KeyTerms {
+            weight: self.weight.or(before.weight),
+            level: self.level.or(before.level),
+            rpm: self.rpm.or(before.rpm),
+            tpm: self.tpm.or(before.tpm),
+            in_flight_max: self.in_flight_max.or(before.in_flight_max),
+        }
+    }
+
+    /// Whether it says something that a key of the settings file has from there.
+    fn is_for_stored(&self) -> bool {
+        self.label.is_some() || self.terms(&KeyTerms::default()) != KeyTerms::default()
+    }
 }
 
 /// A provider key, without its secret.
@@ -52,10 +112,48 @@ pub(super) struct ProviderKeyView {
     /// SHA-256 of the secret, to recognise it by.
     fingerprint: String,
     state: KeyStateView,
+    /// Share of the calls, with the strategies that go by it.
+    weight: u32,
+    /// Keys of level 1 are tried first.
+    level: u32,
+    /// Most requests in a minute; null for no limit.
+    rpm: Option<u64>,
+    /// Most tokens in a minute; null for no limit.
+    tpm: Option<u64>,
+    /// Most calls under way; null for no limit.
+    in_flight_max: Option<u32>,
+    /// What it carries now; null while its channel is out of use.
+    load: Option<LoadView>,
     /// The file that declares it; null for one that the API made.
     declared_in: Option<String>,
     /// Milliseconds since the Unix epoch.
     created_ms: Option<u64>,
+}
+
+/// What a key carries.
+#[derive(Debug, Serialize, ToSchema)]
+struct LoadView {
+    /// Calls under way.
+    in_flight: u32,
+    /// Requests of the last minute; 0 where the key has no limit of a minute.
+    requests: u64,
+    /// Tokens of the last minute, those of calls under way by estimate; 0 where the key has no limit
+    /// of a minute.
+    tokens: u64,
+    /// The share that is left of the tightest of its limits, those that the provider told included;
+    /// null where none is known.
+    free: Option<f32>,
+}
+
+/// What a try of a key found out.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TestView {
+    /// Whether the provider takes the key; null where it did not say.
+    accepted: Option<bool>,
+    /// Why not.
+    reason: Option<String>,
+    /// The key, after the try.
+    key: ProviderKeyView,
 }
 
 /// Whether a key is used.
@@ -80,21 +178,28 @@ enum KeyStateView {
 
 /// A key of a channel, wherever it was declared.
 enum Found {
-    InFile(Secret),
+    InFile(config::ChannelKey),
     Stored(Box<ProviderKey>),
 }
 
 impl Found {
     fn id(&self) -> String {
         match self {
-            Found::InFile(secret) => public_id(&fingerprint(secret)),
+            Found::InFile(key) => public_id(&fingerprint(&key.secret)),
             Found::Stored(key) => key.id.clone(),
+        }
+    }
+
+    fn terms(&self) -> config::KeyTerms {
+        match self {
+            Found::InFile(key) => key.terms,
+            Found::Stored(key) => key_terms(&key.terms),
         }
     }
 
     fn secret(&self) -> &Secret {
         match self {
-            Found::InFile(secret) => secret,
+            Found::InFile(key) => &key.secret,
             Found::Stored(key) => &key.secret,
         }
     }
@@ -109,9 +214,7 @@ async fn must_exist(state: &AdminState, channel: &str) -> Result<(), ApiError> {
 
 fn keys_in_file(config: &Config, channel: &str) -> Vec<Found> {
     let keys = in_file(config, channel).map_or(&[][..], |channel| &channel.keys);
-    keys.iter()
-        .map(|secret| Found::InFile(secret.clone()))
-        .collect()
+    keys.iter().cloned().map(Found::InFile).collect()
 }
 
 async fn find(state: &AdminState, channel: &str, id: &str) -> Result<Found, ApiError> {
@@ -130,17 +233,14 @@ async fn find(state: &AdminState, channel: &str, id: &str) -> Result<Found, ApiE
 }
 
 /// What the data path knows about the key; none while its channel is out of use.
-fn live(state: &AdminState, channel: &str, id: &str) -> Option<std::sync::Arc<KeyState>> {
+fn live(state: &AdminState, channel: &str, id: &str) -> Option<Arc<keys::ProviderKey>> {
     let snapshot = state.control.snapshot();
     let keys = snapshot.channel(channel)?.keys.keys();
-    keys.iter()
-        .find(|key| &*key.id == id)
-        .map(|key| key.state.clone())
+    keys.iter().find(|key| &*key.id == id).cloned()
 }
 
-fn state_of(state: &AdminState, channel: &str, key: &Found) -> KeyStateView {
-    let live = live(state, channel, &key.id());
-    if let Some(disabled) = live.as_ref().and_then(|live| live.disabled()) {
+fn state_of(state: &AdminState, live: Option<&KeyState>, key: &Found) -> KeyStateView {
+    if let Some(disabled) = live.and_then(KeyState::disabled) {
         return KeyStateView::Disabled {
             reason: disabled.reason.clone(),
             at_ms: disabled.at_ms,
@@ -163,20 +263,38 @@ fn state_of(state: &AdminState, channel: &str, key: &Found) -> KeyStateView {
 }
 
 fn view(state: &AdminState, channel: &str, key: &Found) -> ProviderKeyView {
+    let live = live(state, channel, &key.id());
     let (label, declared, created_ms) = match key {
-        Found::InFile(_) => (
-            String::new(),
+        Found::InFile(key) => (
+            key.name.as_deref().unwrap_or_default().to_owned(),
             Some(declared_in(&state.control.config())),
             None,
         ),
         Found::Stored(key) => (key.label.clone(), None, Some(key.created_ms)),
     };
+    let terms = key.terms();
+    let now_ms = state.clock.now_ms();
+    let load = live.as_ref().map(|live| {
+        let (requests, tokens) = live.state.last_minute(now_ms);
+        LoadView {
+            in_flight: live.state.in_flight(),
+            requests,
+            tokens,
+            free: live.free_share(now_ms),
+        }
+    });
     ProviderKeyView {
         id: key.id(),
         channel: channel.to_owned(),
         label,
         fingerprint: hex::encode(fingerprint(key.secret())),
-        state: state_of(state, channel, key),
+        state: state_of(state, live.as_ref().map(|live| &*live.state), key),
+        weight: terms.weight,
+        level: terms.level,
+        rpm: terms.rpm,
+        tpm: terms.tpm,
+        in_flight_max: terms.in_flight_max,
+        load,
         declared_in: declared,
         created_ms,
     }
@@ -236,6 +354,13 @@ pub(super) async fn create(
         id: format!("pk_{}", random_hex::<12>()?),
         channel: channel.clone(),
         label: input.label,
+        terms: checked(KeyTerms {
+            weight: input.weight,
+            level: input.level,
+            rpm: input.rpm,
+            tpm: input.tpm,
+            in_flight_max: input.in_flight_max,
+        })?,
         secret: input.secret,
         disabled_reason: None,
         disabled_ms: None,
@@ -273,7 +398,7 @@ pub(super) async fn change(
 ) -> Result<Json<ProviderKeyView>, ApiError> {
     let _one_at_a_time = state.writes.lock().await;
     let key = find(&state, &channel, &id).await?;
-    if let (Found::InFile(_), Some(_)) = (&key, &change.label) {
+    if matches!(key, Found::InFile(_)) && change.is_for_stored() {
         return Err(ApiError::declared(
             "provider key",
             &id,
@@ -283,9 +408,9 @@ pub(super) async fn change(
     record(&state, &channel, &key, &change).await?;
     if let (Some(enabled), Some(live)) = (change.enabled, live(&state, &channel, &id)) {
         if enabled {
-            live.enable();
+            live.state.enable();
         } else {
-            live.disable(BY_HAND, state.clock.now_ms());
+            live.state.disable(BY_HAND, state.clock.now_ms());
         }
     }
     state.publish().await?;
@@ -293,7 +418,44 @@ pub(super) async fn change(
     Ok(Json(view(&state, &channel, &key)))
 }
 
-const BY_HAND: &str = "disabled by an administrator";
+/// Tries a key now: asks the provider for its list of models. A key that is disabled comes back where
+/// the provider takes it.
+#[utoipa::path(post, path = "/admin/v1/channels/{channel}/keys/{key}/test", tag = "channels", operation_id = "test_provider_key",
+    params(("channel" = String, Path, description = "The channel's name"), ("key" = String, Path, description = "The key's id")),
+    responses((status = 200, body = TestView), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn test(
+    State(state): State<AdminState>,
+    Segments((channel, id)): Segments<(String, String)>,
+) -> Result<Json<TestView>, ApiError> {
+    let key = find(&state, &channel, &id).await?;
+    let (accepted, reason) = match state.retests.test(&channel, &id).await {
+        Some(Finding::Accepted) => (Some(true), None),
+        Some(Finding::Refused(reason)) => (Some(false), Some(reason)),
+        Some(Finding::Unknown(reason)) => (None, Some(reason)),
+        None => (
+            None,
+            Some("the channel or the key is not in use".to_owned()),
+        ),
+    };
+    if accepted == Some(true)
+        && let Found::Stored(stored) = &key
+        && stored.disabled_reason.is_some()
+    {
+        let _one_at_a_time = state.writes.lock().await;
+        let change = ProviderKeyChange {
+            enabled: Some(true),
+            ..ProviderKeyChange::default()
+        };
+        record(&state, &channel, &key, &change).await?;
+    }
+    let key = find(&state, &channel, &id).await?;
+    let key = view(&state, &channel, &key);
+    Ok(Json(TestView {
+        accepted,
+        reason,
+        key,
+    }))
+}
 
 /// Writes a change down, so that it holds after a restart.
 async fn record(
@@ -305,7 +467,9 @@ async fn record(
     let now_ms = state.clock.now_ms();
     let (enabled, label) = (change.enabled, change.label.clone());
     if let Found::Stored(key) = key {
+        let terms = checked(change.terms(&key.terms))?;
         let apply = move |key: &mut ProviderKey| {
+            key.terms = terms;
             key.label = label.unwrap_or(std::mem::take(&mut key.label));
             match enabled {
                 Some(true) => (key.disabled_reason, key.disabled_ms) = (None, None),

@@ -36,7 +36,10 @@ pub(super) fn check(
         write_value(&mut text, value);
         text.push('\n');
     }
-    config::load(&Sources::of_text(&text)).map_err(|errors| refusal(section, &errors))
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    config::load(&Sources::of_entry(&text, &environment.collect()))
+        .map_err(|errors| refusal(section, &errors))
 }
 
 /// The mistakes, by the names that the API has for the fields.

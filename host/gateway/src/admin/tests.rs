@@ -68,6 +68,7 @@ impl Api {
             metrics,
             bans,
             clock,
+            retests: Retests::new().0,
             admin_key_hash: weir_store::sha256(KEY.as_bytes()),
             open_metrics: false,
             workers: 2,
@@ -391,16 +392,17 @@ async fn a_channel_and_its_key_from_beginning_to_end() {
         .call(
             "PATCH",
             "channels/mine",
-            json!({ "priority": 7, "models": null }),
+            json!({ "priority": 7, "models": null, "labels": { "region": "eu" } }),
         )
         .await;
     assert_eq!(
         (
             &channel["priority"],
             &channel["models"],
-            &channel["health"]["keys"]
+            &channel["health"]["keys"],
+            &channel["labels"]["region"]
         ),
-        (&json!(7), &json!(["*"]), &json!(1))
+        (&json!(7), &json!(["*"]), &json!(1), &json!("eu"))
     );
     assert_eq!(
         api.call("DELETE", "channels/mine", Value::Null).await.0,
@@ -409,6 +411,47 @@ async fn a_channel_and_its_key_from_beginning_to_end() {
     assert!(api.state.control.snapshot().channel("mine").is_none());
     assert_eq!(
         api.refused("GET", "channels/mine/keys", Value::Null).await,
+        is(404, "unknown_channel")
+    );
+}
+
+#[tokio::test]
+async fn circuits_are_shown_and_held_by_hand() {
+    use crate::measure::FailureKind;
+    let api = Api::new().await;
+    let snapshot = api.state.control.snapshot();
+    let channel = snapshot.channel("filed").unwrap();
+    let now_ms = api.state.clock.now_ms();
+    let model = channel.health.model("gpt", now_ms);
+    for _ in 0..3 {
+        let pass = model.breaker.enter(|| now_ms);
+        model.failed(Some(pass), now_ms, FailureKind::TimedOut, &channel.breaker);
+    }
+    let (_, health) = api.get("channels/filed/health").await;
+    let gpt = &health["models"][0];
+    assert_eq!(
+        (&gpt["model"], &gpt["circuit"]["is"], &gpt["failures"]),
+        (&json!("gpt"), &json!("open"), &json!({ "timed_out": 3 })),
+        "{health}"
+    );
+    assert_eq!(gpt["circuit"]["until_ms"], json!(now_ms + 1_000));
+    assert_eq!(health["keys"][0]["usable"], json!(true));
+    assert_eq!(api.get("channels/filed").await.1["health"]["tripped"], true);
+    let set = async |body| api.call("POST", "channels/filed/breaker", body).await;
+    for (state, shown) in [
+        ("closed", "held_closed"),
+        ("open", "open"),
+        ("auto", "closed"),
+    ] {
+        let (status, health) = set(json!({ "state": state })).await;
+        let circuit = &health["models"][0]["circuit"];
+        assert_eq!((status, &circuit["is"]), (200, &json!(shown)), "{health}");
+    }
+    let (status, _) = set(json!({ "state": "open", "model": "never-asked" })).await;
+    assert_eq!(status, 400);
+    assert_eq!(
+        api.refused("GET", "channels/none/health", Value::Null)
+            .await,
         is(404, "unknown_channel")
     );
 }
@@ -647,7 +690,7 @@ async fn the_description_has_every_path_and_no_loose_end() {
     }
     assert_eq!(
         description["paths"].as_object().unwrap().len(),
-        28,
+        32,
         "{:?}",
         description["paths"].as_object().unwrap().keys()
     );

@@ -1,5 +1,5 @@
 //! Threads beside the workers, with policy instances of their own: audit, and policies' questions
-//! to models, with the tests of channels.
+//! to models, with the gateway's own: tests of keys and channels.
 
 use std::io;
 use std::rc::Rc;
@@ -12,17 +12,20 @@ use weir_policy::Engine;
 use weir_upstream::{PoolSettings, Tls};
 
 use crate::pipeline::audit::{self, Finished};
-use crate::pipeline::channel_test::{self, Order};
-use crate::pipeline::{Shared, Worker, inner};
+use crate::pipeline::channel_test::{self, Order, Tester};
+use crate::pipeline::retest::{self, Asked};
+use crate::pipeline::{Shared, Worker, inner, probe};
 use crate::services::InnerCall;
 
-/// What comes to the threads.
-pub struct Work {
+/// What the threads wait for.
+pub struct SideWork {
     /// Policies' questions to models.
     pub questions: mpsc::Receiver<InnerCall>,
-    /// Tests of channels.
+    /// Provider keys to be tried.
+    pub asked: mpsc::Receiver<Asked>,
+    /// Channels to be tested.
     pub orders: mpsc::Receiver<Order>,
-    /// Calls that are over, for `audit` policies.
+    /// Calls to be audited.
     pub finished: mpsc::Receiver<Finished>,
 }
 
@@ -39,10 +42,11 @@ impl SideThreads {
         engine: &Arc<Engine>,
         tls: &Tls,
         pool: PoolSettings,
-        work: Work,
+        work: SideWork,
     ) -> io::Result<Self> {
-        let Work {
+        let SideWork {
             questions,
+            asked,
             orders,
             finished,
         } = work;
@@ -55,10 +59,14 @@ impl SideThreads {
         };
         let inner = {
             let (shared, engine, tls) = (Arc::clone(shared), Arc::clone(engine), tls.clone());
-            spawn("weir-inner", stopping, move || async move {
-                let (others, parts) = (Arc::clone(&shared), (Arc::clone(&engine), tls.clone()));
-                let tests = channel_test::serve(others, parts.0, parts.1, pool, orders);
-                tokio::join!(answer(shared, engine, tls, pool, questions), tests);
+            spawn("weir-inner", stopping, move || {
+                let tester = Tester {
+                    shared: Arc::clone(&shared),
+                    tls: tls.clone(),
+                    pool,
+                };
+                tokio::task::spawn_local(channel_test::serve(tester, orders));
+                answer(shared, engine, tls, pool, questions, asked)
             })?
         };
         Ok(Self {
@@ -106,15 +114,18 @@ where
         })
 }
 
-/// Puts policies' questions through the pipeline, side by side.
+/// Puts policies' questions through the pipeline, side by side, and tries dead provider keys again.
 async fn answer(
     shared: Arc<Shared>,
     engine: Arc<Engine>,
     tls: Tls,
     pool: PoolSettings,
     mut questions: mpsc::Receiver<InnerCall>,
+    asked: mpsc::Receiver<Asked>,
 ) {
     let worker = Rc::new(Worker::new(shared, engine, tls, pool));
+    tokio::task::spawn_local(retest::run(Rc::clone(&worker), asked));
+    tokio::task::spawn_local(probe::run(Rc::clone(&worker)));
     while let Some(question) = questions.recv().await {
         let worker = Rc::clone(&worker);
         tokio::task::spawn_local(async move {

@@ -36,12 +36,15 @@ pub(super) enum Command {
         /// channel names, else the first five that its provider lists.
         #[arg(long = "model", value_name = "MODEL")]
         models: Vec<String>,
-        /// The id of a provider key, or `next` for the one whose turn it is. Default: every key.
+        /// The id of a provider key. Default: every key.
         #[arg(long, value_name = "ID")]
         key: Option<String>,
         /// Ask for streams.
         #[arg(long)]
         stream: bool,
+        /// Milliseconds for each call. Default: 60000.
+        #[arg(long, value_name = "MS")]
+        timeout_ms: Option<u64>,
         /// Print the API's JSON lines.
         #[arg(long)]
         json: bool,
@@ -73,10 +76,16 @@ pub(super) fn run(command: Command) -> Result<ExitCode, String> {
                 models,
                 key,
                 stream,
+                timeout_ms,
                 json,
                 gateway,
             } => {
-                let order = json!({ "models": models, "key": key, "stream": stream });
+                let order = json!({
+                    "models": models,
+                    "key": key,
+                    "stream": stream,
+                    "timeout_ms": timeout_ms,
+                });
                 test(&gateway, &name, &order, json).await
             }
             Command::Balance {
@@ -120,25 +129,36 @@ async fn test(gateway: &Gateway, name: &str, order: &Value, json: bool) -> Resul
 fn said_of(line: &Value) -> String {
     let text = |field: &str| line[field].as_str().unwrap_or("-");
     if line["type"] == "summary" {
+        let untested = match line["untested"].as_u64() {
+            None | Some(0) => String::new(),
+            Some(untested) => format!(", {untested} not tested (too many)"),
+        };
         return format!(
-            "{}: {} passed, {} failed, in {} ms\n",
+            "{}: {} passed, {} failed{untested}, in {} ms\n",
             text("channel"),
             line["passed"],
             line["failed"],
             line["total_ms"]
         );
     }
+    let model = line["model"].as_str().unwrap_or("list of models");
     let place = match line["key"].as_str() {
-        Some(key) => format!("{} with key {key}", text("model")),
-        None => text("model").to_owned(),
+        Some(key) => format!("{model} with key {key}"),
+        None => model.to_owned(),
     };
     if line["ok"] == true {
+        let usage = &line["usage"];
+        let tokens = match (&usage["input_tokens"], &usage["output_tokens"]) {
+            (Value::Null, _) | (_, Value::Null) => "tokens not told".to_owned(),
+            (input, output) => format!("{input} tokens in, {output} out"),
+        };
+        let first_byte = match &line["first_byte_ms"] {
+            Value::Null => String::new(),
+            ms => format!("first byte {ms} ms, "),
+        };
         format!(
-            "ok      {place}: first byte {} ms, {} ms, {} tokens in, {} out\n",
-            line["first_byte_ms"],
-            line["total_ms"],
-            line["usage"]["input_tokens"],
-            line["usage"]["output_tokens"]
+            "ok      {place}: {first_byte}{} ms, {tokens}\n",
+            line["total_ms"]
         )
     } else {
         format!("FAILED  {place}: {}: {}\n", text("cause"), text("message"))

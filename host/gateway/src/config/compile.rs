@@ -24,7 +24,7 @@ pub(super) fn compile(root: written::Root, sources: &Sources, report: &mut Repor
     check_addresses(&root, report);
     check_cooldown(&root.cooldown, report);
     let secrets = secrets(&root.secrets, report);
-    let channels = channels::compile(root.channel, report);
+    let channels = channels::compile(root.channel, &root.upstream.ca_files, report);
     let tenants = tenants::compile(root.tenant, report);
     let policies = if root.policy.is_empty() && root.default_chain {
         policies::default_chain(&root.runtime)
@@ -47,6 +47,13 @@ pub(super) fn compile(root: written::Root, sources: &Sources, report: &mut Repor
         ledger: root.ledger,
         runtime: root.runtime,
         cooldown: root.cooldown.value,
+        retry: root.retry,
+        pins: root.pins,
+        fallbacks: root
+            .fallback
+            .into_iter()
+            .map(|fallback| compile_fallback(fallback, report))
+            .collect(),
         channels,
         tenants,
         policies,
@@ -74,6 +81,17 @@ fn check_addresses(root: &written::Root, report: &mut Report<'_>) {
 
 fn check_cooldown(cooldown: &At<written::Cooldown>, report: &mut Report<'_>) {
     let (first_ms, max_ms) = (cooldown.value.first_ms, cooldown.value.max_ms);
+    let retest = (
+        cooldown.value.key_retest_first_ms,
+        cooldown.value.key_retest_max_ms,
+    );
+    if retest.1 < retest.0 {
+        let message = format!(
+            "key_retest_max_ms, {}, is less than key_retest_first_ms, {}",
+            retest.1, retest.0
+        );
+        cooldown.error(report, message);
+    }
     if max_ms < first_ms {
         cooldown.error(
             report,
@@ -124,6 +142,17 @@ fn check_unique<'n>(
             }
         }
     }
+}
+
+fn compile_fallback(fallback: At<written::Fallback>, report: &mut Report<'_>) -> written::Fallback {
+    if fallback.value.to.is_empty() {
+        fallback.error(report, "names no model in `to`");
+    }
+    let mut fallback = fallback.value;
+    if fallback.on.is_empty() {
+        fallback.on.push(written::FallbackCause::Error);
+    }
+    fallback
 }
 
 fn compile_price(price: written::Price) -> Price {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
-use weir_base::Secret;
+use weir_base::{Operation, Secret};
+use weir_upstream::{Proxy, Tls};
 
-use super::types::{Globs, PolicySource};
+use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
-    BalanceSource, ChannelDialect, Cooldown, FailureRule, Fake, Http2, Isolation, Ledger, Limits,
-    Log, Mode, Runtime, Upstream,
+    BalanceSource, Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2,
+    Isolation, KeyStrategy, Ledger, Limits, Log, Mode, Pins, Retry, Runtime, Upstream,
 };
 
 /// The settings that the program runs with.
@@ -48,6 +49,12 @@ pub struct Config {
     pub runtime: Runtime,
     /// Rests after failures.
     pub cooldown: Cooldown,
+    /// What is tried again.
+    pub retry: Retry,
+    /// How long it is remembered who made what a provider keeps.
+    pub pins: Pins,
+    /// Other models for calls that a model does not serve. The first that matches counts.
+    pub fallbacks: Vec<Fallback>,
     /// The channels of the file, disabled ones included. Names are unique.
     pub channels: Vec<Channel>,
     /// The tenants of the file, disabled ones included. Names are unique.
@@ -71,7 +78,11 @@ pub struct Channel {
     /// Where the provider is, without a slash at its end; `None` for the `fake` dialect only.
     pub base_url: Option<Uri>,
     /// The provider's keys, in the order of the file. May be empty, and is for a disabled channel.
-    pub keys: Vec<Secret>,
+    pub keys: Vec<ChannelKey>,
+    /// Which of the keys a call takes.
+    pub key_strategy: KeyStrategy,
+    /// What the strategy `sticky` goes by.
+    pub sticky_by: StickyBy,
     /// Models that the channel serves, as callers name them.
     pub models: Globs,
     /// The provider's names for models that callers name otherwise.
@@ -94,8 +105,84 @@ pub struct Channel {
     pub first_byte_timeout_ms: Option<u64>,
     /// Where its provider tells what is left on the account.
     pub balance: BalanceSource,
+    /// Times for all calls or for some kinds; a later one counts before an earlier one.
+    pub timeouts: Vec<ChannelTimeout>,
+    /// The proxy on the way to the provider.
+    pub proxy: Option<Proxy>,
+    /// Certificates of its own; `None` for those of all channels.
+    pub tls: Option<Tls>,
+    /// Whether the provider is another Weir.
+    pub cascade: bool,
+    /// When it is left alone for a while.
+    pub breaker: Breaker,
     /// How it answers; `Some` for the `fake` dialect only.
     pub fake: Option<Fake>,
+}
+
+/// A key of a provider.
+#[derive(Debug, Clone)]
+pub struct ChannelKey {
+    /// The key itself.
+    pub secret: Secret,
+    /// For people.
+    pub name: Option<Arc<str>>,
+    /// How it is used.
+    pub terms: KeyTerms,
+}
+
+impl ChannelKey {
+    /// A key of which nothing more is said.
+    pub fn plain(secret: Secret) -> Self {
+        Self {
+            secret,
+            name: None,
+            terms: KeyTerms::default(),
+        }
+    }
+}
+
+/// How a provider key is used, and how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyTerms {
+    /// Share among the keys of its level; from 1.
+    pub weight: u32,
+    /// Lower levels are tried first; from 1.
+    pub level: u32,
+    /// Most requests in a minute.
+    pub rpm: Option<u64>,
+    /// Most tokens in a minute.
+    pub tpm: Option<u64>,
+    /// Most calls under way.
+    pub in_flight_max: Option<u32>,
+}
+
+impl Default for KeyTerms {
+    fn default() -> Self {
+        Self {
+            weight: 1,
+            level: 1,
+            rpm: None,
+            tpm: None,
+            in_flight_max: None,
+        }
+    }
+}
+
+/// Times of a channel, in milliseconds, where they are not those of all channels.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChannelTimeout {
+    /// The kinds of calls for which this holds; empty for all.
+    pub operations: Vec<Operation>,
+    /// Name lookup, TCP and the proxy's tunnel.
+    pub connect_ms: Option<u64>,
+    /// The TLS handshake.
+    pub tls_ms: Option<u64>,
+    /// Until a reply begins.
+    pub first_byte_ms: Option<u64>,
+    /// The longest pause within a reply.
+    pub idle_stream_ms: Option<u64>,
+    /// The whole attempt.
+    pub total_ms: Option<u64>,
 }
 
 /// An organisation or team that calls Weir.

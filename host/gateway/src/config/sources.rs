@@ -140,6 +140,19 @@ impl Sources {
         }
     }
 
+    /// One entry of the settings as text, as [`Sources::of_text`]. It can refer to the variables of
+    /// `environment`, and none of them sets anything.
+    pub fn of_entry(text: &str, environment: &Environment) -> Self {
+        let variables = environment.iter();
+        let referred = variables.filter(|(name, _)| !name.starts_with("WEIR_"));
+        Self {
+            environment: referred
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            ..Self::of_text(text)
+        }
+    }
+
     /// Folder in which the file's relative paths start; empty for the working directory.
     pub(super) fn base_dir(&self) -> PathBuf {
         let file = self.file.as_ref();

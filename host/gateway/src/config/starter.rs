@@ -4,10 +4,10 @@
 use weir_base::Secret;
 
 use super::compile::default_url;
-use super::model::Channel;
+use super::model::{Channel, ChannelKey};
 use super::sources::Environment;
-use super::types::Globs;
-use super::written::{BalanceSource, ChannelDialect, Fake, Http2};
+use super::types::{Globs, StickyBy};
+use super::written::{BalanceSource, Breaker, ChannelDialect, Fake, Http2, KeyStrategy};
 
 /// Variable, channel, dialect, and the models that it serves beside others.
 const PROVIDERS: [(&str, &str, ChannelDialect, &[&str]); 3] = [
@@ -63,7 +63,7 @@ pub fn starter_channels(environment: &Environment) -> Vec<Channel> {
         let models = models.iter().map(|model| (*model).to_owned()).collect();
         let models = Globs::new(models).ok().filter(|_| !alone);
         let mut channel = plain(name, dialect);
-        channel.keys = vec![Secret::new(key)];
+        channel.keys = vec![ChannelKey::plain(Secret::new(key))];
         channel.models = models.unwrap_or_else(Globs::everything);
         channels.push(channel);
     }
@@ -81,6 +81,8 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         dialect,
         base_url: default_url(dialect),
         keys: Vec::new(),
+        key_strategy: KeyStrategy::RoundRobin,
+        sticky_by: StickyBy::Key,
         models: Globs::everything(),
         model_map: Default::default(),
         labels: Default::default(),
@@ -92,6 +94,11 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         http2: Http2::Auto,
         first_byte_timeout_ms: None,
         balance: BalanceSource::Auto,
+        timeouts: Vec::new(),
+        proxy: None,
+        tls: None,
+        cascade: false,
+        breaker: Breaker::default(),
         fake: None,
     }
 }

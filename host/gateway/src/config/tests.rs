@@ -162,6 +162,83 @@ gone = "file:/does/not/exist"
 }
 
 #[test]
+fn mistakes_on_the_way_to_a_provider_are_told_and_show_no_password() {
+    let text = r#"
+[[channel]]
+name = "a"
+dialect = "openai"
+proxy = "http://me:hush@proxy"
+ca_file = "/does/not/exist.pem"
+timeout = [{ operations = ["pictures"], first_byte_ms = 0 }]
+[[channel]]
+name = "b"
+dialect = "openai"
+base_url = "http://10.0.0.1/v1"
+proxy = "me:hush@proxy:1"
+client_cert_file = "a.pem"
+[[channel]]
+name = "c"
+dialect = "fake"
+proxy = "socks5://proxy:1"
+client_key_file = "a.pem"
+[[channel]]
+name = "d"
+dialect = "openai"
+proxy = "env:PROXY"
+client_cert_file = "/does/not/exist.pem"
+client_key_file = "/does/not/exist.key"
+"#;
+    assert_snapshot!(mistakes(text), @r##"
+    weir.toml:5:9: channel[0].proxy: a proxy's port must be written
+    weir.toml:6:11: channel[0].ca_file: cannot be used: /does/not/exist.pem: I/O error: No such file or directory (os error 2)
+    weir.toml:7:28: channel[0].timeout[0].operations[0]: must be "chat" or "completion" or "embedding" or "image" or "speech" or "transcription" or "moderation" or "rerank" or "video" or "realtime" or "file" or "batch" or "models" or "count-tokens" or "tool-call" or "other", not "pictures"
+    weir.toml:7:57: channel[0].timeout[0].first_byte_ms: must be from 1 to 86400000, not 0
+    weir.toml:12:9: channel[1].proxy: a proxy is http://host:port, socks5://host:port or socks5h://host:port
+    weir.toml:13:20: channel[1].client_cert_file: has no meaning with a base_url of http://
+    weir.toml:13:20: channel[1].client_cert_file: needs client_key_file beside it
+    weir.toml:17:9: channel[2].proxy: has no meaning with the dialect "fake", which sends nothing anywhere
+    weir.toml:18:19: channel[2].client_key_file: has no meaning with the dialect "fake", which sends nothing anywhere
+    weir.toml:18:19: channel[2].client_key_file: needs client_cert_file beside it
+    weir.toml:22:9: channel[3].proxy: the environment variable PROXY is not set
+    weir.toml:23:20: channel[3].client_cert_file: cannot be used: /does/not/exist.pem: I/O error: No such file or directory (os error 2)
+    "##);
+}
+
+#[test]
+fn a_proxy_is_taken_from_where_it_is_kept_and_its_password_hidden() {
+    let text = r#"
+[[channel]]
+name = "a"
+dialect = "openai"
+proxy = "http://me:hush@proxy:1"
+[[channel]]
+name = "b"
+dialect = "openai"
+proxy = "env:PROXY"
+[[channel]]
+name = "off"
+dialect = "openai"
+proxy = "env:MISSING"
+ca_file = "/does/not/exist.pem"
+disabled = true
+"#;
+    let environment = [("PROXY", "socks5h://me:hush@proxy:2")];
+    let loaded = load(&sources(text, &environment, Overrides::new())).unwrap();
+    let shown = loaded.config.channels.iter().map(|channel| {
+        let proxy = channel.proxy.as_ref().map(ToString::to_string);
+        proxy.unwrap_or_default()
+    });
+    assert_eq!(
+        shown.collect::<Vec<_>>(),
+        ["http://(hidden)@proxy:1", "socks5://(hidden)@proxy:2", ""]
+    );
+    let redacted = loaded.config.redacted();
+    assert_eq!(redacted["channel"][0]["proxy"], "http://(hidden)@proxy:1");
+    assert_eq!(redacted["channel"][1]["proxy"], "env:PROXY");
+    assert!(!format!("{redacted} {:?}", loaded.config).contains("hush"));
+}
+
+#[test]
 fn the_command_line_wins_over_the_environment_over_the_file() {
     let text =
         "workers = 1\n[limits]\nconnections_max = 1\nheader_max_count = 100\nattempts_max = 3";
@@ -281,7 +358,7 @@ token = "env:TWO"
     let [openai, fake] = &config.channels[..] else {
         panic!()
     };
-    assert_eq!(openai.keys[1].expose(), "two");
+    assert_eq!(openai.keys[1].secret.expose(), "two");
     assert_eq!(
         openai.base_url.as_ref().unwrap().to_string(),
         "https://proxy.example:8443/v1"
@@ -368,6 +445,37 @@ fn a_reload_can_tell_what_changed() {
         ["limits.attempts_max", "workers"]
     );
     assert!(before.changed_settings(&before).is_empty());
+}
+
+#[test]
+fn a_channels_keys_can_have_terms_of_their_own() {
+    let channel = |more: &str| {
+        let head = "[[channel]]\nname = \"a\"\ndialect = \"openai\"\nkeys = [\"plain:one\"]\n";
+        load(&Sources::of_text(&format!("{head}{more}")))
+    };
+    let more = "key_strategy = \"sticky\"\nsticky_by = \"label:team\"\n[[channel.key]]\nsecret = \"plain:two\"\nname = \"second\"\nlevel = 2\nrpm = 5\n";
+    let loaded = channel(more).unwrap().config;
+    let [one, two] = &loaded.channels[0].keys[..] else {
+        panic!("{:?}", loaded.channels[0].keys)
+    };
+    assert_eq!((one.terms, two.terms.level), (KeyTerms::default(), 2));
+    assert_eq!(
+        (two.terms.rpm, two.name.as_deref()),
+        (Some(5), Some("second"))
+    );
+    assert_eq!(loaded.channels[0].key_strategy, KeyStrategy::Sticky);
+    assert_eq!(loaded.channels[0].sticky_by, StickyBy::Label("team".into()));
+    for (wrong, says) in [
+        ("sticky_by = \"label:\"", "must be \"key\""),
+        ("key_strategy = \"roundrobin\"", "round_robin"),
+        (
+            "[[channel.key]]\nsecret = \"plain:x\"\nrpm = 0",
+            "must be from 1",
+        ),
+    ] {
+        let errors = channel(wrong).unwrap_err().to_string();
+        assert!(errors.contains(says), "{errors}");
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 mod globs;
 mod policy;
+mod proxy;
 mod secret;
+mod sticky;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -20,7 +22,9 @@ use super::setting::{Kind, Setting, text, wrong_kind};
 pub use globs::Globs;
 pub(super) use policy::FreeTable;
 pub use policy::PolicySource;
+pub(super) use proxy::ProxyText;
 pub(super) use secret::{HeaderText, SecretRef};
+pub use sticky::StickyBy;
 
 /// A name that fits a URL, a metric label and a file name.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 //! The doc comments are the documentation that users read in SETTINGS.md. Units are part of the
 //! names. Sections that need no compiling (numbers and words) run as they were written.
 
+mod breaker;
 mod channel;
 mod policy;
 mod sections;
@@ -19,11 +20,16 @@ use super::schema::settings;
 use super::setting::At;
 use super::types::SecretRef;
 
+pub use breaker::Breaker;
 pub(super) use channel::Channel;
-pub use channel::{BalanceSource, ChannelDialect, Fake, Http2};
+pub(super) use channel::ChannelTimeout;
+pub use channel::{BalanceSource, CallKind, ChannelDialect, Fake, Http2, KeyStrategy};
 pub use policy::{FailureRule, Isolation, Mode};
 pub(super) use policy::{Grants, Policy, Price};
-pub use sections::{Cooldown, Ledger, Limits, Log, LogFormat, Runtime, Upstream};
+pub use sections::{
+    Cooldown, Fallback, FallbackCause, Ledger, Limits, Log, LogFormat, Pins, Retry, Runtime,
+    Upstream,
+};
 pub(super) use tenant::{Tenant, VirtualKey};
 
 settings! {
@@ -65,6 +71,12 @@ settings! {
         runtime: Runtime;
         /// How long a channel or provider key rests after it failed, where the provider does not say.
         cooldown: At<Cooldown>;
+        /// What is tried again when a provider fails, and for how long.
+        retry: Retry;
+        /// How long it is remembered who made what a provider keeps: files, batches, responses.
+        pins: Pins;
+        /// Other models for calls that a model does not serve. The first that matches counts.
+        fallback: Vec<At<Fallback>>;
         /// A way to a provider. Order in the file has no meaning; `priority` and `weight` have.
         channel: Vec<At<Channel>>;
         /// An organisation or team that calls Weir.

@@ -1,12 +1,20 @@
 //! What is known about one provider key: dead, resting, or fit for use.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwapOption;
 use sha2::{Digest, Sha256};
 use weir_base::Secret;
+
+use super::headers::Told;
+use super::learnt::Learnt;
+use super::lease::Lease;
+use super::meter::Meter;
+use super::retest::{Retest, RetestPauses};
+use super::standing::Standing;
+use super::window::Used;
+use crate::measure::Figures;
 
 /// How long a key rests after a provider turned it away without saying for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +24,9 @@ pub struct Cooldown {
     /// The longest pause, in milliseconds. A provider's own `retry-after` is bounded by it too.
     pub max_ms: u64,
 }
+
+/// The reason of whoever took a key out by hand; such a key is not tried again by itself.
+pub const BY_HAND: &str = "disabled by an administrator";
 
 /// Why a key was taken out of rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,41 +80,110 @@ impl Rest {
 }
 
 /// The state of one provider key. It outlives reloads, so that a new configuration does not send
-/// the next call to a key that was refused a moment ago.
+/// the next call to a key that was refused a moment ago, nor forget what the last minute took.
 #[derive(Debug, Default)]
 pub struct KeyState {
-    disabled: ArcSwapOption<Disabled>,
+    /// Whether `disabled` holds something: what every call asks.
+    is_disabled: AtomicBool,
+    disabled: Mutex<Option<Arc<Disabled>>>,
     /// The pause after refusals that did not kill the key.
     pub rest: Rest,
+    /// What was measured of its calls.
+    pub figures: Figures,
+    /// How the last tries with it went.
+    pub standing: Standing,
+    pub(super) meter: Meter,
+    pub(super) learnt: Learnt,
+    retest: Retest,
 }
 
 impl KeyState {
     /// Whether a call may be sent with this key now.
     pub fn usable(&self, now_ms: u64) -> bool {
-        self.rest.until_ms() <= now_ms && self.disabled.load().is_none()
+        self.rest.until_ms() <= now_ms && !self.is_disabled()
+    }
+
+    /// Whether the key is out of rotation.
+    pub fn is_disabled(&self) -> bool {
+        self.is_disabled.load(Ordering::Relaxed)
     }
 
     /// Why the key is out of rotation, where it is.
     pub fn disabled(&self) -> Option<Arc<Disabled>> {
-        self.disabled.load_full()
+        if self.is_disabled() {
+            self.record().clone()
+        } else {
+            None
+        }
+    }
+
+    fn record(&self) -> std::sync::MutexGuard<'_, Option<Arc<Disabled>>> {
+        self.disabled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the key out of rotation. True where it was in rotation before, so that of many calls
     /// that fail together one writes the record.
     pub fn disable(&self, reason: &str, now_ms: u64) -> bool {
-        let record = Arc::new(Disabled {
+        let mut record = self.record();
+        if record.is_some() {
+            return false;
+        }
+        *record = Some(Arc::new(Disabled {
             reason: reason.to_owned(),
             at_ms: now_ms,
-        });
-        self.disabled
-            .compare_and_swap(&None::<Arc<Disabled>>, Some(record))
-            .is_none()
+        }));
+        self.is_disabled.store(true, Ordering::Relaxed);
+        true
     }
 
     /// Puts the key back into rotation.
     pub fn enable(&self) {
-        self.disabled.store(None);
+        let mut record = self.record();
+        *record = None;
+        self.is_disabled.store(false, Ordering::Relaxed);
+        self.retest.is_back();
         self.rest.end();
+    }
+
+    /// A call with the key went well.
+    pub fn went_well(&self) {
+        self.rest.went_well();
+        self.retest.went_well();
+    }
+
+    /// What a provider's reply to the call of `lease` said of the key's limits for `model`. It is
+    /// believed until the provider's own reset, and for `believe_max_ms` at most.
+    pub fn hear(&self, lease: &Lease, model: &str, told: &Told, now_ms: u64, believe_max_ms: u64) {
+        self.learnt
+            .hear(model, lease.mark, told, now_ms, believe_max_ms);
+    }
+
+    /// Whether the provider is to be asked again about this key, which is disabled.
+    pub fn retest_is_due(&self, now_ms: u64, pauses: RetestPauses) -> bool {
+        let record = self.disabled();
+        let record = record.filter(|record| record.reason != BY_HAND);
+        record.is_some_and(|record| self.retest.is_due(record.at_ms, now_ms, pauses))
+    }
+
+    /// The provider is being asked.
+    pub fn retested(&self, now_ms: u64, pauses: RetestPauses) {
+        self.retest.tried(now_ms, pauses);
+    }
+
+    /// Calls under way with the key.
+    pub fn in_flight(&self) -> u32 {
+        self.meter.in_flight()
+    }
+
+    /// What the last minute took, where it is counted.
+    pub(super) fn used(&self, now_ms: u64) -> Used {
+        self.meter.used(now_ms)
+    }
+
+    /// Requests and tokens of the last minute; zero where the key has no such limit.
+    pub fn last_minute(&self, now_ms: u64) -> (u64, u64) {
+        let used = self.used(now_ms);
+        (used.requests, used.tokens)
     }
 }
 

@@ -1,32 +1,54 @@
-//! attempt: tries channels and keys in order until one answers.
+//! attempt: tries channels and keys until one answers.
 //!
 //! What a failure means is decided here and nowhere else: a key that is dead leaves the rotation, a
 //! key that was turned away rests, a channel that fails is counted and the next one tried. No byte
-//! has reached the caller yet, so everything may be tried again. When nothing is left, the caller
-//! gets the last provider's own error, unchanged.
+//! has reached the caller yet, so everything may be tried again, within the retry budget and the
+//! call's deadline. When nothing is left, the caller gets the last provider's own error, unchanged.
+//!
+//! Read first: `fly_plan`; what comes next is chosen in `attempt/tries.rs`.
 
-pub(super) mod send;
+mod failure;
+mod fallback;
+mod flight;
+mod hedge;
+mod hold;
+mod key;
+mod send;
+mod steer;
+mod tries;
 mod verdict;
 
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use weir_base::{Blame, Fault};
+use weir_base::Fault;
 use weir_store::AttemptRow;
 use weir_upstream::Body as UpstreamBody;
+use weir_wire::kept;
 
+use super::chain::Chain;
 use super::channel::Channel;
-use super::open::{Open, Serving};
+use super::open::Open;
 use super::route::Planned;
 use super::worker::Worker;
-use crate::keys::{Cooldown, ProviderKey};
+use crate::keys::ProviderKey;
 use crate::telemetry::AttemptOutcome;
-use send::Failed;
+use failure::Failed;
+use flight::Flight;
+use key::{consequences, cooldown};
+use send::Got;
+use tries::{Tries, standing};
 use verdict::{Verdict, judge};
+
+pub use hold::Held;
+pub use send::FakeBody;
+
+/// What callers send to wait less long than the settings say.
+const TIMEOUT_HEADER: &str = "x-weir-timeout-ms";
 
 /// A reply to be relayed.
 pub struct Reply {
@@ -46,10 +68,11 @@ pub struct Reply {
     reason = "one lives for each call, and nearly all are the large one"
 )]
 pub enum Source {
-    /// A provider, piece by piece. `hides_usage`: the event that holds only the usage was asked for
-    /// by Weir and is not for the caller.
+    /// A provider, piece by piece, after what was held back. `hides_usage`: the event that holds
+    /// only the usage was asked for by Weir and is not for the caller.
     Upstream {
         body: UpstreamBody,
+        held: Held,
         hides_usage: bool,
     },
     /// The built-in provider, piece by piece; the same goes for it.
@@ -61,259 +84,258 @@ pub enum Source {
     Whole(Bytes),
 }
 
-pub use send::FakeBody;
-
-/// Why the last try brought nothing, to say the right thing when none is left.
+/// How the tries of a plan ended.
 #[expect(
     clippy::large_enum_variant,
-    reason = "one lives for each call that fails"
+    reason = "one lives for each call, and nearly all are the large one"
 )]
-enum LastFailure {
-    /// A provider answered, with an error.
-    Answered(Reply),
-    /// No answer came.
-    Unanswered(Fault),
+enum Ending {
+    /// A provider's reply; true where it is an answer, false where it is the last failure.
+    Reply(Reply, bool),
+    /// No reply came.
+    Fault(Fault),
 }
 
-/// Tries the plan until a provider answers.
-pub async fn run(worker: &Rc<Worker>, open: &mut Open, plan: Vec<Planned>) -> Result<Reply, Fault> {
-    let mut left = open.call.snapshot.config.limits.attempts_max;
+/// Tries the plan until a provider answers. `chain`: the policies that route other models, where the
+/// call falls back on one.
+pub async fn run(
+    worker: &Rc<Worker>,
+    open: &mut Open,
+    mut plan: Vec<Planned>,
+    chain: &Chain,
+) -> Result<Reply, Fault> {
+    let steered = steer::steer(worker, open, &mut plan)?;
+    let left = open.call.snapshot.config.limits.attempts_max;
+    let (mut ending, left) = fly_plan(worker, open, &plan, steered.key, left, false).await?;
+    let may_fall_back = !steered.fixed && !open.call.snapshot.config.fallbacks.is_empty();
+    if may_fall_back && !matches!(&ending, Ending::Reply(reply, true) if reply.status < 400) {
+        ending = Box::pin(fallback::instead(worker, open, chain, ending, left)).await;
+    }
+    match ending {
+        Ending::Reply(reply, _) => Ok(reply),
+        Ending::Fault(fault) => Err(fault),
+    }
+}
+
+/// Tries one plan; also says how many tries are left.
+async fn fly_plan(
+    worker: &Rc<Worker>,
+    open: &mut Open,
+    plan: &[Planned],
+    prefers: Option<Arc<str>>,
+    left: usize,
+    is_retry: bool,
+) -> Result<(Ending, usize), Fault> {
+    let until = deadline(open);
+    let mut tries = Tries::new(plan, prefers, left, is_retry);
     let mut last = None;
-    for planned in &plan {
-        let mut tried: Vec<Arc<str>> = Vec::new();
-        while left > 0 {
-            let Ok(key) = pick(&planned.channel, worker.now_ms(), &tried) else {
-                break;
-            };
-            left -= 1;
-            let (failure, verdict) = match once(worker, open, planned, key.as_deref()).await? {
-                Tried::Answered(reply) => return Ok(reply),
-                Tried::Failed(failure, verdict) => (failure, verdict),
-            };
-            tried.extend(key.iter().map(|key| Arc::clone(&key.id)));
-            last = Some(failure);
-            // A channel without keys has nothing else to try.
-            if verdict == Verdict::NextChannel || key.is_none() {
-                break;
+    while let Some(target) = tries.next(worker, open, worker.now_ms()) {
+        if !pause(target.pause_ms, until).await {
+            if let Some(lease) = target.lease {
+                lease.undo(worker.now_ms());
             }
+            last.get_or_insert_with(|| Ending::Fault(failure::out_of_time()));
+            break;
+        }
+        let Some(flight) = Flight::new(open, &tries, target, until) else {
+            break;
+        };
+        open.outcome.channel = Some(Arc::clone(flight.channel()));
+        open.outcome.upstream_model = Some(Arc::clone(&flight.model));
+        open.outcome.provider_key = flight.key_id();
+        let hedged = flight
+            .hedge_after_ms()
+            .filter(|_| hedge::may_run_twice(open.call.operation));
+        let (landing, then) = match hedged {
+            None => {
+                let sent = flight.fly(worker, open).await?;
+                ((flight, Some(sent)), None)
+            }
+            // A race is rare and its future large: it does not make every call's larger.
+            Some(after_ms) => {
+                Box::pin(hedge::race(worker, open, &mut tries, flight, after_ms)).await?
+            }
+        };
+        let mut go_on = true;
+        for landing in [Some(landing), then].into_iter().flatten() {
+            match land(worker, open, &mut tries, landing) {
+                Landed::Answer(reply) => return Ok((Ending::Reply(reply, true), tries.left())),
+                Landed::Lost => {}
+                Landed::Failed(ending, more) => {
+                    last = Some(ending);
+                    go_on = more;
+                }
+            }
+        }
+        if !go_on {
+            break;
         }
     }
     open.serving = None;
-    match last {
-        Some(LastFailure::Answered(reply)) => Ok(reply),
-        Some(LastFailure::Unanswered(fault)) => Err(fault),
-        None => Err(no_usable_key(worker, &plan)),
-    }
+    let none = || Ending::Fault(failure::no_usable_key(worker, open, plan));
+    Ok((last.unwrap_or_else(none), tries.left()))
 }
 
-enum Tried {
-    Answered(Reply),
-    Failed(LastFailure, Verdict),
+enum Landed {
+    /// It is for the caller.
+    Answer(Reply),
+    /// The other flight was faster.
+    Lost,
+    /// It failed; false where nothing else may be tried.
+    Failed(Ending, bool),
 }
 
-/// A key for the next try: none for a channel that needs none, an error where no key is left.
-fn pick(
-    channel: &Channel,
-    now_ms: u64,
-    tried: &[Arc<str>],
-) -> Result<Option<Arc<ProviderKey>>, ()> {
-    if channel.keys.keys().is_empty() {
-        return if tried.is_empty() { Ok(None) } else { Err(()) };
-    }
-    channel
-        .keys
-        .pick(now_ms, tried)
-        .cloned()
-        .map(Some)
-        .ok_or(())
-}
-
-/// One try at one channel with one key.
-async fn once(
+/// Writes down how a flight ended, with all that follows from it.
+fn land(
     worker: &Rc<Worker>,
     open: &mut Open,
-    planned: &Planned,
-    key: Option<&ProviderKey>,
-) -> Result<Tried, Fault> {
-    let channel = &planned.channel;
-    let model = Arc::from(channel.upstream_model(&open.facts.model));
-    open.serving = Some(Serving::new(channel));
-    open.outcome.channel = Some(Arc::clone(channel));
-    open.outcome.upstream_model = Some(Arc::clone(&model));
-    open.outcome.provider_key = key.map(|key| Arc::clone(&key.id));
-    let sent = send::send(worker, open, planned, key, &model).await?;
-    let elapsed = answered(open);
+    tries: &mut Tries<'_>,
+    (mut flight, sent): hedge::Landing,
+) -> Landed {
+    let key_id = flight.key_id();
+    let mut lease = flight.target.lease.take();
+    let channel = flight.channel();
+    let elapsed = flight.began.elapsed();
     let mut row = AttemptRow {
         channel: Arc::clone(&channel.name),
-        key: key.map(|key| Arc::clone(&key.id)),
+        key: key_id.clone(),
         status: None,
         failure: None,
         ms: u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX),
     };
+    let Some(sent) = sent else {
+        row.failure = Some(Cow::Borrowed("hedge_lost"));
+        open.attempts.push(row);
+        return Landed::Lost;
+    };
+    open.outcome.channel = Some(Arc::clone(channel));
+    open.outcome.upstream_model = Some(Arc::clone(&flight.model));
+    open.outcome.provider_key = key_id.clone();
+    open.serving = flight.serving.take();
+    if let Some(serving) = &mut open.serving {
+        serving.first_byte = elapsed;
+    }
     let now_ms = worker.now_ms();
-    let cooldown = cooldown(open);
-    match sent {
-        Ok(got) => {
-            row.status = Some(got.status);
-            channel.metrics.first_byte(elapsed);
-            let verdict = judge(&got);
-            consequences(worker, open, channel, key, &verdict, now_ms);
-            if verdict.is_answer() {
-                channel
-                    .health
-                    .answered(now_ms, elapsed.as_secs_f32() * 1_000.0);
-                mark(
-                    open,
-                    if got.status < 400 {
-                        AttemptOutcome::Success
-                    } else {
-                        AttemptOutcome::Rejected
-                    },
-                );
-                open.attempts.push(row);
-                return Ok(Tried::Answered(got.into_reply()));
-            }
-            if verdict == Verdict::NextChannel {
-                channel.health.failed(now_ms, cooldown);
-            } else {
-                channel
-                    .health
-                    .answered(now_ms, elapsed.as_secs_f32() * 1_000.0);
-            }
-            row.failure = Some(Cow::Owned(verdict.as_str().to_owned()));
-            open.attempts.push(row);
-            mark(open, verdict.outcome());
-            Ok(Tried::Failed(
-                LastFailure::Answered(got.into_reply()),
-                verdict,
-            ))
-        }
+    let mut got = match sent {
+        Ok(got) => got,
         Err(failed) => {
             row.failure = Some(Cow::Borrowed(failed.code()));
             open.attempts.push(row);
-            channel.health.failed(now_ms, cooldown);
-            mark(open, failed.outcome());
-            Ok(Tried::Failed(
-                LastFailure::Unanswered(unanswered(&failed, channel)),
-                Verdict::NextChannel,
-            ))
+            tries.channel_failed(flight.target.at, key_id, !failed.is_timeout());
+            return unanswered(open, channel, lease.as_deref(), &failed, now_ms);
         }
+    };
+    row.status = Some(got.status);
+    channel.metrics.first_byte(elapsed);
+    let mut verdict = judge(&got);
+    key::refused(open, lease.as_mut(), &got, &mut verdict, now_ms);
+    let key = lease.as_deref();
+    let standing = standing(channel, key);
+    consequences(worker, open, channel, key, &verdict, now_ms);
+    if verdict == Verdict::NextChannel {
+        standing.failed(now_ms, false, cooldown(open));
+        tries.channel_failed(flight.target.at, key_id, true);
     }
+    if verdict == Verdict::OtherKey {
+        standing.refused(now_ms);
+    }
+    if !verdict.is_answer() {
+        row.failure = Some(Cow::Owned(verdict.as_str().to_owned()));
+        open.attempts.push(row);
+        open.landed(verdict.outcome(), key, now_ms);
+        return Landed::Failed(Ending::Reply(got.into_reply(), false), true);
+    }
+    standing.went_well();
+    let outcome = if got.status < 400 {
+        note(worker, open, channel, key, &mut got);
+        AttemptOutcome::Success
+    } else {
+        AttemptOutcome::Rejected
+    };
+    open.landed(outcome, key, now_ms);
+    open.attempts.push(row);
+    if let Some(serving) = &mut open.serving {
+        serving.lease = lease;
+    }
+    Landed::Answer(got.into_reply())
 }
 
-/// What a provider's word means for the key: dead, resting, or well.
-fn consequences(
-    worker: &Worker,
-    open: &Open,
+/// No answer came, or none that is one.
+fn unanswered(
+    open: &mut Open,
     channel: &Channel,
     key: Option<&ProviderKey>,
-    verdict: &Verdict,
+    failed: &Failed,
     now_ms: u64,
-) {
-    let Some(key) = key else { return };
-    match verdict {
-        Verdict::DeadKey(reason) => {
-            if key.state.disable(reason, now_ms) {
-                worker
-                    .shared
-                    .metrics
-                    .provider_key_disabled(&channel.name, &key.id, reason);
-                remember(worker, channel, key, reason, now_ms);
-            }
-        }
-        Verdict::KeyRests(asked_ms) => {
-            key.state.rest.begin(now_ms, *asked_ms, cooldown(open));
-            let rests_ms = key.state.rest.until_ms().saturating_sub(now_ms);
-            worker
-                .shared
-                .metrics
-                .provider_key_cooled(&channel.name, &key.id, rests_ms);
-        }
-        Verdict::Answer => key.state.rest.went_well(),
-        Verdict::OtherKey | Verdict::NextChannel => {}
+) -> Landed {
+    let at_once = matches!(failed, Failed::Send(_) | Failed::Silent);
+    standing(channel, key).failed(now_ms, at_once, cooldown(open));
+    open.landed(failed.outcome(), key, now_ms);
+    // What may have had its effect must not have it twice.
+    let more = !failed.may_have_worked() || may_be_repeated(open);
+    Landed::Failed(Ending::Fault(failed.fault(channel)), more)
+}
+
+/// Remembers who made what the reply says was made.
+fn note(worker: &Worker, open: &Open, channel: &Channel, key: Option<&ProviderKey>, got: &mut Got) {
+    let Source::Upstream { held, .. } = &mut got.source else {
+        return;
+    };
+    let call = &*open.call;
+    if call.method != http::Method::POST || !kept::makes(call.dialect) {
+        return;
+    }
+    if let Some(id) = kept::made(call.dialect, held.beginning()) {
+        let settings = &call.snapshot.config.pins;
+        worker.shared.pins.note(call, id, channel, key, settings);
     }
 }
 
-/// Writes down that a key died, so that a restart does not try it again.
-fn remember(worker: &Worker, channel: &Channel, key: &ProviderKey, reason: &str, now_ms: u64) {
-    let store = worker.shared.store.clone();
-    let row = weir_store::DisabledKey {
-        channel: channel.name.to_string(),
-        fingerprint: key.fingerprint,
-        reason: reason.to_owned(),
-        disabled_ms: now_ms,
+/// A reply that had begun broke off: its channel and key are avoided like others that fail.
+pub fn broke_later(open: &mut Open) {
+    open.broke();
+    let Some(channel) = &open.outcome.channel else {
+        return;
     };
-    worker.shared.background.spawn(async move {
-        if let Err(error) = store.put(&row).await {
-            tracing::warn!(channel = row.channel, %error, "a dead key could not be written down; it will be tried again after a restart");
-        }
-    });
-}
-
-fn mark(open: &mut Open, outcome: AttemptOutcome) {
-    if let Some(serving) = &mut open.serving {
-        serving.outcome = outcome;
-    }
-}
-
-/// The first byte is here, or nothing is: how long it took since the attempt began.
-fn answered(open: &mut Open) -> Duration {
-    let Some(serving) = &mut open.serving else {
-        return Duration::ZERO;
-    };
-    serving.first_byte = serving.elapsed();
-    serving.first_byte
-}
-
-fn cooldown(open: &Open) -> Cooldown {
-    let settings = &open.call.snapshot.config.cooldown;
-    Cooldown {
-        first_ms: settings.first_ms,
-        max_ms: settings.max_ms,
-    }
-}
-
-fn unanswered(failed: &Failed, channel: &Channel) -> Fault {
-    let name = &channel.name;
-    let (status, code, message) = match failed {
-        Failed::Send(error) if error.is_timeout() => (
-            504,
-            "provider_timeout",
-            format!(
-                "The provider behind channel `{name}` did not answer in time ({error}); try again later."
-            ),
-        ),
-        Failed::Send(error) => (
-            502,
-            "provider_unreachable",
-            format!(
-                "The provider behind channel `{name}` could not be reached ({error}); try again later."
-            ),
-        ),
-        Failed::Reply(problem) => (
-            502,
-            "provider_broken",
-            format!(
-                "The provider behind channel `{name}` sent a reply that broke off ({problem}); try again later."
-            ),
-        ),
-    };
-    Fault::new(Blame::Upstream, status, code, message)
-}
-
-fn no_usable_key(worker: &Worker, plan: &[Planned]) -> Fault {
-    let fault = Fault::new(
-        Blame::Upstream,
-        503,
-        "no_usable_key",
-        "No channel for this model has a provider key that may be used now; try again later, or tell the operator of this gateway.",
-    );
-    let soonest = plan
+    let now_ms = open.worker.now_ms();
+    let keys = channel.keys.keys();
+    let key = keys
         .iter()
-        .filter_map(|planned| planned.channel.keys.next_usable_ms())
-        .min();
-    match soonest {
-        Some(at_ms) => fault.retry_after_ms(at_ms.saturating_sub(worker.now_ms())),
-        None => fault,
+        .find(|key| Some(&key.id) == open.outcome.provider_key.as_ref());
+    standing(channel, key.map(|key| &**key)).failed(now_ms, true, cooldown(open));
+}
+
+/// Whether the call may be made again when nobody knows whether it had its effect.
+fn may_be_repeated(open: &Open) -> bool {
+    use weir_base::Operation::{Batch, File, Other, Realtime, ToolCall, Video};
+    let changes = matches!(
+        open.call.operation,
+        Batch | File | Other | Realtime | ToolCall | Video
+    );
+    !changes || open.call.method == http::Method::GET
+}
+
+/// When the call's time is over: as the settings say, or earlier where the caller wants it so.
+fn deadline(open: &Open) -> Instant {
+    let longest_ms = open.call.snapshot.config.retry.call_deadline_ms;
+    let asked_ms = open
+        .call
+        .request()
+        .headers
+        .get(TIMEOUT_HEADER)
+        .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok())
+        .unwrap_or(u64::MAX);
+    open.call.started + Duration::from_millis(longest_ms.min(asked_ms))
+}
+
+/// Waits before a try; false where the time is over, or would be.
+async fn pause(pause_ms: u64, until: Instant) -> bool {
+    let pause = Duration::from_millis(pause_ms);
+    if Instant::now() + pause >= until {
+        return false;
     }
+    if pause_ms > 0 {
+        tokio::time::sleep(pause).await;
+    }
+    true
 }

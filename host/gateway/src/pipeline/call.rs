@@ -63,6 +63,8 @@ pub struct Call {
     pub method: Method,
     /// The target of the request line.
     pub uri: Uri,
+    /// How many gateways it has passed before this one.
+    pub hops: u32,
     /// Whether a policy of the gateway made it; such a call passes no chain.
     pub internal: bool,
     /// What `rewrite` may change; see [`Call::request`].

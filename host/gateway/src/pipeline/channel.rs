@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use weir_base::Secret;
+use weir_base::{Operation, Secret};
 use weir_upstream::{Origin, Timeouts};
 use weir_wire::dialect::Family;
 use weir_wire::fake;
 
-use super::health::Health;
-use crate::config::{BalanceSource, Globs};
+use super::health::{Health, Terms};
+use crate::config::{BalanceSource, Globs, StickyBy};
 use crate::keys::KeyPool;
 use crate::telemetry::ChannelMetrics;
 
@@ -28,6 +28,23 @@ pub enum Target {
     },
     /// The built-in provider, which answers in every dialect.
     Fake(Box<fake::Options>),
+}
+
+/// The times of a channel, by kind of call.
+#[derive(Debug)]
+pub struct ChannelTimeouts {
+    /// Those of all kinds that are not below.
+    pub usual: Timeouts,
+    /// Those of kinds that have their own; few or none.
+    pub special: Vec<(Operation, Timeouts)>,
+}
+
+impl ChannelTimeouts {
+    /// The times for calls of this kind.
+    pub fn of(&self, operation: Operation) -> &Timeouts {
+        let special = self.special.iter().find(|(kind, _)| *kind == operation);
+        special.map_or(&self.usual, |(_, timeouts)| timeouts)
+    }
 }
 
 /// One way to a provider: dialect, address, models, and a pool of provider keys.
@@ -55,12 +72,18 @@ pub struct Channel {
     pub headers: HeaderMap,
     /// Its provider keys.
     pub keys: KeyPool,
+    /// What its keys' strategy goes by, where that is `sticky`.
+    pub sticky_by: StickyBy,
     /// Whether to ask for the usage of streams whose caller did not ask for it.
     pub stream_usage: bool,
     /// Bounds of one attempt.
-    pub timeouts: Timeouts,
+    pub timeouts: ChannelTimeouts,
     /// Where its provider tells what is left on the account.
     pub balance: BalanceSource,
+    /// Whether the provider is another Weir, which is told where the call has been.
+    pub cascade: bool,
+    /// When it is left alone for a while.
+    pub breaker: Terms,
     /// What has been measured; outlives this snapshot.
     pub health: Arc<Health>,
     /// Where its metrics go.

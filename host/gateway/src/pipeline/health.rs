@@ -1,250 +1,367 @@
-//! What has been measured of one channel: calls in flight, failures, times, tokens per second.
+//! What has been measured of one channel, and whether it is to be left alone: for each of its models.
 //!
-//! Shared by all workers and kept across reloads, by channel name. Atomics only: a figure may be a
-//! call behind, which no decision notices.
+//! Shared by all workers and kept across reloads, by channel name. Atomics only on a call's path: the
+//! figures of a model are looked up once for each snapshot and worker, and then remembered.
 
+mod breaker;
+
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::keys::{Cooldown, Rest};
+use arc_swap::ArcSwap;
 
-/// Seconds of one bucket of the window.
-const BUCKET_SECONDS: u64 = 10;
-/// Buckets in the window: failures are counted over the last minute.
-const BUCKETS: usize = 6;
-/// Below this many calls in the window a failure rate says nothing and is given as zero.
-const SAMPLES_MIN: u32 = 10;
-/// Failures in a row after which the channel is left alone for a while.
-const FAILURES_TO_TRIP: u32 = 3;
-/// A reply that was there at once says nothing about how fast its tokens were made.
-const STREAM_MIN: Duration = Duration::from_millis(10);
-/// How much of a mean a new value makes up.
-const NEW_SHARE: f32 = 0.1;
+use super::budget::Budget;
+use super::channel::Channel;
+use crate::keys::Standing;
+use crate::measure::{Counts, FailureKind, Figures, Means};
+use crate::telemetry::{AttemptOutcome, Metrics};
 
-/// One slice of the window. `slot` says which ten seconds it counts.
+pub use breaker::{Breaker, Cause, Change, Hold, Pass, State, Terms};
+
+/// Models of a channel that are told apart. Callers choose their names, so there is a bound; what
+/// goes beyond it is measured together.
+const MODELS_MAX: usize = 64;
+
+/// The measurements of one model of a channel.
 #[derive(Debug, Default)]
-struct Bucket {
-    slot: AtomicU64,
-    calls: AtomicU32,
-    failures: AtomicU32,
+pub struct ModelHealth {
+    /// What was measured.
+    pub figures: Figures,
+    /// Its circuit.
+    pub breaker: Breaker,
+    in_flight: AtomicU32,
+    /// When Weir last asked by itself, in milliseconds since the Unix epoch; the greatest number
+    /// while it asks.
+    probed_ms: AtomicU64,
 }
 
-/// An exponentially weighted mean, 0 until there is one: the bits of an `f32`.
-#[derive(Debug, Default)]
-struct Mean(AtomicU32);
-
-impl Mean {
-    fn get(&self) -> f32 {
-        f32::from_bits(self.0.load(Ordering::Relaxed))
+impl ModelHealth {
+    /// Whether it is time for Weir to ask by itself, as it does every `interval_ms`, and does not
+    /// yet. Whoever hears yes asks, and then says so to [`Self::probed`].
+    pub fn take_probe(&self, now_ms: u64, interval_ms: u64) -> bool {
+        let last_ms = self.probed_ms.load(Ordering::Relaxed);
+        let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+        now_ms >= last_ms.saturating_add(interval_ms)
+            && self
+                .probed_ms
+                .compare_exchange(last_ms, u64::MAX, success, failure)
+                .is_ok()
     }
 
-    fn add(&self, value: f32) {
-        let mean = self.get();
-        let next = if mean == 0.0 {
-            value
+    /// Weir has asked by itself.
+    pub fn probed(&self, now_ms: u64) {
+        self.probed_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// The channel is well, as another of its models shows.
+    pub fn recovered(&self, mut pass: Pass) -> Option<Change> {
+        self.breaker.leave(&mut pass);
+        self.changed(self.breaker.answered(&pass))
+    }
+
+    /// Calls under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// A call was answered after `first_byte`; `Rejected` is an answer too.
+    pub fn answered(
+        &self,
+        mut pass: Pass,
+        now_ms: u64,
+        first_byte: Option<Duration>,
+        terms: &Terms,
+    ) -> Option<Change> {
+        self.breaker.leave(&mut pass);
+        let slow_from = Duration::from_millis(terms.slow_first_byte_ms);
+        let slow =
+            terms.slow_first_byte_ms != 0 && first_byte.is_some_and(|took| took >= slow_from);
+        self.figures.answered(now_ms, first_byte, slow);
+        if slow {
+            let slow = || Counts {
+                failures: self.figures.slow(now_ms),
+                ..self.figures.counts(now_ms)
+            };
+            return self.changed(self.breaker.crawled(&pass, now_ms, terms, slow));
+        }
+        self.changed(self.breaker.answered(&pass))
+    }
+
+    /// A call failed. `pass`: none where it was answered, and its reply broke off.
+    pub fn failed(
+        &self,
+        mut pass: Option<Pass>,
+        now_ms: u64,
+        kind: FailureKind,
+        terms: &Terms,
+    ) -> Option<Change> {
+        if let Some(pass) = &mut pass {
+            self.breaker.leave(pass);
+            self.figures.failed(now_ms, kind);
         } else {
-            mean + (value - mean) * NEW_SHARE
-        };
-        self.0.store(next.to_bits(), Ordering::Relaxed);
+            self.figures.broke(now_ms);
+        }
+        if !kind.is_of_channel() {
+            // Whoever says that a key is used up is there.
+            return pass.and_then(|pass| self.changed(self.breaker.answered(&pass)));
+        }
+        let counts = || self.figures.counts(now_ms);
+        self.breaker.failed(pass.as_ref(), now_ms, terms, counts)
+    }
+
+    /// Does what an administrator wants of the circuit.
+    pub fn hold(&self, hold: Hold) {
+        if hold == Hold::Auto {
+            self.figures.restart();
+        }
+        self.breaker.hold(hold);
+    }
+
+    /// What was counted before a circuit closed must not open it again.
+    fn changed(&self, change: Option<Change>) -> Option<Change> {
+        if change == Some(Change::Closed) {
+            self.figures.restart();
+        }
+        change
     }
 }
+
+type Models = HashMap<Arc<str>, Arc<ModelHealth>>;
 
 /// The measurements of one channel.
 #[derive(Debug, Default)]
 pub struct Health {
-    buckets: [Bucket; BUCKETS],
     in_flight: AtomicU32,
-    first_byte_ms: Mean,
-    total_ms: Mean,
-    tokens_per_second: Mean,
-    failures_in_a_row: AtomicU32,
-    rest: Rest,
+    models: ArcSwap<Models>,
+    /// Calls without a model, and of models beyond the bound.
+    others: Arc<ModelHealth>,
+    /// How the last tries went, for a channel without keys; else each key has its own.
+    pub standing: Standing,
+    /// Retries at this channel, beside the calls that went to it first.
+    pub retries: Budget,
+    /// What circuits of models are held at that are not there yet. Locked by whoever adds one.
+    hold: Mutex<Option<Hold>>,
 }
 
-/// The measurements as a policy sees them.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The figures of a channel as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Measured {
-    /// Failures over calls in the last minute, 0 to 1; 0 below the minimum sample.
-    pub error_rate: f32,
-    /// Calls in the last minute.
-    pub samples: u32,
-    /// Exponentially weighted mean of the time to the first byte, milliseconds.
-    pub first_byte_ms: f32,
-    /// The same of the time to the last byte, of replies that came whole, milliseconds.
-    pub total_ms: f32,
-    /// The same of the output tokens per second after the first byte, of streamed replies.
-    pub tokens_per_second: f32,
+    /// Calls of the last minute.
+    pub counts: Counts,
+    /// Means over its models, by their calls in the last minute.
+    pub means: Means,
     /// Calls under way.
     pub in_flight: u32,
-    /// Whether the channel failed several times in a row and is best left alone.
-    pub tripped: bool,
+    /// Circuits that are not closed.
+    pub open_circuits: u32,
 }
 
 impl Health {
+    /// Calls under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
     /// An attempt begins.
-    pub fn begin(&self) {
+    pub fn begin(&self, model: &ModelHealth) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        model.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     /// An attempt, or the relay of its reply, is over.
-    pub fn end(&self) {
+    pub fn end(&self, model: &ModelHealth) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        model.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The channel answered; the provider may still have turned the key or the request away.
-    pub fn answered(&self, now_ms: u64, first_byte_ms: f32) {
-        let bucket = self.bucket(now_ms);
-        bucket.calls.fetch_add(1, Ordering::Relaxed);
-        self.first_byte_ms.add(first_byte_ms);
-        if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
-            self.failures_in_a_row.store(0, Ordering::Relaxed);
-            self.rest.end();
+    /// The measurements of `model`, as the provider calls it; those of all others where there are too
+    /// many. Not for every call: whoever asks remembers the answer.
+    pub fn model(&self, model: &str, now_ms: u64) -> Arc<ModelHealth> {
+        if model.is_empty() {
+            return Arc::clone(&self.others);
         }
-    }
-
-    /// A reply came whole, `total` after its attempt began; `streamed`: the output tokens that its
-    /// provider reported, and how long they took to come after the first byte.
-    pub fn completed(&self, total: Duration, streamed: Option<(u64, Duration)>) {
-        self.total_ms.add(total.as_secs_f32() * 1_000.0);
-        if let Some((tokens, took)) = streamed
-            && tokens > 0
-            && took >= STREAM_MIN
-        {
-            #[expect(clippy::cast_precision_loss, reason = "a speed needs no more digits")]
-            let speed = tokens as f32 / took.as_secs_f32();
-            self.tokens_per_second.add(speed);
+        if let Some(found) = self.models.load().get(model) {
+            return Arc::clone(found);
         }
-    }
-
-    /// The channel failed: no connection, no answer in time, a 5xx, a broken reply.
-    pub fn failed(&self, now_ms: u64, cooldown: Cooldown) {
-        let bucket = self.bucket(now_ms);
-        bucket.calls.fetch_add(1, Ordering::Relaxed);
-        bucket.failures.fetch_add(1, Ordering::Relaxed);
-        if self.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_TO_TRIP {
-            self.rest.begin(now_ms, None, cooldown);
+        let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut models = Models::clone(&self.models.load());
+        if models.len() >= MODELS_MAX {
+            models.retain(|_, model| !model.is_forgettable(now_ms));
         }
-    }
-
-    /// The figures of this moment.
-    pub fn measured(&self, now_ms: u64) -> Measured {
-        let oldest = slot(now_ms).saturating_sub(BUCKETS as u64 - 1);
-        let live = self
-            .buckets
-            .iter()
-            .filter(|bucket| bucket.slot.load(Ordering::Relaxed) >= oldest);
-        let (calls, failures) = live.fold((0_u32, 0_u32), |(calls, failures), bucket| {
-            (
-                calls.saturating_add(bucket.calls.load(Ordering::Relaxed)),
-                failures.saturating_add(bucket.failures.load(Ordering::Relaxed)),
-            )
+        if models.len() >= MODELS_MAX {
+            return Arc::clone(&self.others);
+        }
+        let entry = models.entry(Arc::from(model)).or_insert_with(|| {
+            let new = ModelHealth::default();
+            if let Some(hold) = *hold {
+                new.hold(hold);
+            }
+            Arc::new(new)
         });
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a rate of calls in a minute needs no more digits"
-        )]
-        let error_rate = if calls < SAMPLES_MIN {
-            0.0
-        } else {
-            failures as f32 / calls as f32
-        };
-        Measured {
-            error_rate,
-            samples: calls,
-            first_byte_ms: self.first_byte_ms.get(),
-            total_ms: self.total_ms.get(),
-            tokens_per_second: self.tokens_per_second.get(),
-            in_flight: self.in_flight.load(Ordering::Relaxed),
-            tripped: self.rest.until_ms() > now_ms,
+        let found = Arc::clone(entry);
+        self.models.store(Arc::new(models));
+        found
+    }
+
+    /// The measurements of each model, by name; the others, without a name, come last.
+    pub fn models(&self) -> Vec<(Arc<str>, Arc<ModelHealth>)> {
+        let models = self.models.load();
+        let mut all: Vec<_> = models
+            .iter()
+            .map(|(name, model)| (Arc::clone(name), Arc::clone(model)))
+            .collect();
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all.push((Arc::from(""), Arc::clone(&self.others)));
+        all
+    }
+
+    /// Does what an administrator wants of one circuit, or of all of them and those to come. False
+    /// where there is no such model.
+    pub fn hold(&self, model: Option<&str>, hold: Hold) -> bool {
+        let mut for_new = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        match model {
+            Some(name) => {
+                let models = self.models.load();
+                let found = models.get(name);
+                found.inspect(|model| model.hold(hold)).is_some()
+            }
+            None => {
+                *for_new = Some(hold).filter(|hold| *hold != Hold::Auto);
+                for (_, model) in self.models() {
+                    model.hold(hold);
+                }
+                true
+            }
         }
     }
 
-    /// The bucket of this moment, emptied by whoever comes first in its ten seconds.
-    fn bucket(&self, now_ms: u64) -> &Bucket {
-        let slot = slot(now_ms);
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "the index is taken modulo the length"
-        )]
-        let bucket = &self.buckets[usize::try_from(slot).unwrap_or(0) % BUCKETS];
-        let seen = bucket.slot.load(Ordering::Relaxed);
-        if seen != slot
-            && bucket
-                .slot
-                .compare_exchange(seen, slot, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-        {
-            bucket.calls.store(0, Ordering::Relaxed);
-            bucket.failures.store(0, Ordering::Relaxed);
+    /// The figures of all models together.
+    pub fn measured(&self, now_ms: u64) -> Measured {
+        let mut all = Measured {
+            in_flight: self.in_flight(),
+            ..Measured::default()
+        };
+        let (mut first, mut total, mut speed) = <(Mix, Mix, Mix)>::default();
+        for (_, model) in self.models() {
+            let (counts, means) = (model.figures.counts(now_ms), model.figures.means());
+            all.counts = all.counts.and(counts);
+            first.add(means.first_byte_ms, counts.calls);
+            total.add(means.total_ms, counts.calls);
+            speed.add(means.tokens_per_second, counts.calls);
+            if !matches!(
+                model.breaker.state(now_ms),
+                State::Closed | State::HeldClosed
+            ) {
+                all.open_circuits += 1;
+            }
         }
-        bucket
+        all.means = Means {
+            first_byte_ms: first.mean(),
+            total_ms: total.mean(),
+            tokens_per_second: speed.mean(),
+        };
+        all
     }
 }
 
-fn slot(now_ms: u64) -> u64 {
-    now_ms / 1_000 / BUCKET_SECONDS
+impl ModelHealth {
+    /// Whether nothing is lost when it makes place for another model.
+    fn is_forgettable(&self, now_ms: u64) -> bool {
+        self.figures.is_idle(now_ms)
+            && self.in_flight() == 0
+            && self.breaker.state(now_ms) == State::Closed
+    }
+}
+
+/// A weighted mean of means. One that is not measured does not count.
+#[derive(Default)]
+struct Mix {
+    sum: f32,
+    weight: f32,
+}
+
+impl Mix {
+    fn add(&mut self, mean: f32, calls: u32) {
+        if mean > 0.0 {
+            #[expect(clippy::cast_precision_loss, reason = "a weight needs no more digits")]
+            // One that had no call lately still says what is known.
+            let weight = calls as f32 + 0.001;
+            self.sum += mean * weight;
+            self.weight += weight;
+        }
+    }
+
+    fn mean(&self) -> f32 {
+        if self.weight > 0.0 {
+            self.sum / self.weight
+        } else {
+            0.0
+        }
+    }
+}
+
+/// The kind of failure that an outcome is, where it is one.
+pub fn failure(outcome: AttemptOutcome) -> Option<FailureKind> {
+    match outcome {
+        AttemptOutcome::Success | AttemptOutcome::Rejected | AttemptOutcome::Abandoned => None,
+        AttemptOutcome::RateLimited => Some(FailureKind::RateLimited),
+        AttemptOutcome::KeyRejected => Some(FailureKind::KeyRefused),
+        AttemptOutcome::ServerError => Some(FailureKind::Server),
+        AttemptOutcome::Unreachable => Some(FailureKind::Connect),
+        AttemptOutcome::TimedOut => Some(FailureKind::TimedOut),
+        AttemptOutcome::Broken => Some(FailureKind::Broken),
+        AttemptOutcome::BadReply => Some(FailureKind::BadReply),
+    }
+}
+
+/// Tells the operator of a circuit that changed.
+pub fn tell(metrics: &Metrics, channel: &Channel, model: &str, change: Change, now_ms: u64) {
+    let (name, of) = (&*channel.name, Subject(model));
+    match change {
+        Change::Closed => {
+            channel.metrics.circuit_changed(false);
+            metrics.channel_recovered(name, model);
+        }
+        Change::Opened(cause, for_ms) => {
+            channel.metrics.circuit_changed(true);
+            let percent =
+                |counts: Counts| counts.failures.saturating_mul(100) / counts.calls.max(1);
+            let reason = match cause {
+                Cause::Row(count) => format!("{of}{count} failures in a row"),
+                Cause::Rate(counts) => format!(
+                    "{of}{} % of {} calls in a minute failed",
+                    percent(counts),
+                    counts.calls
+                ),
+                Cause::Slow(counts) => format!(
+                    "{of}{} % of {} calls in a minute were slow",
+                    percent(counts),
+                    counts.calls
+                ),
+                // It has been told of before.
+                Cause::StillBad => {
+                    metrics.channel_still_tripped(name, model, for_ms);
+                    return;
+                }
+            };
+            metrics.channel_tripped(name, &reason, now_ms);
+        }
+    }
+}
+
+/// A model in front of a reason.
+struct Subject<'a>(&'a str);
+
+impl std::fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(f, "{}: ", self.0)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const COOLDOWN: Cooldown = Cooldown {
-        first_ms: 1_000,
-        max_ms: 60_000,
-    };
-
-    #[test]
-    fn failures_are_forgotten_after_a_minute() {
-        let health = Health::default();
-        let start = 1_000_000_000;
-        for _ in 0..10 {
-            health.answered(start, 20.0);
-        }
-        for _ in 0..10 {
-            health.failed(start, COOLDOWN);
-        }
-        assert_eq!(
-            (
-                health.measured(start).error_rate,
-                health.measured(start).samples
-            ),
-            (0.5, 20)
-        );
-        assert_eq!(health.measured(start + 70_000).samples, 0);
-    }
-
-    #[test]
-    fn whole_replies_tell_their_time_and_streams_their_speed() {
-        let health = Health::default();
-        let ms = Duration::from_millis;
-        health.completed(ms(100), None);
-        let measured = health.measured(0);
-        assert_eq!(
-            (measured.total_ms, measured.tokens_per_second),
-            (100.0, 0.0)
-        );
-        health.completed(ms(200), Some((50, ms(500))));
-        let measured = health.measured(0);
-        assert_eq!(
-            (measured.total_ms, measured.tokens_per_second),
-            (110.0, 100.0)
-        );
-        health.completed(ms(110), Some((50, ms(5))));
-        health.completed(ms(110), Some((0, ms(50))));
-        assert_eq!(health.measured(0).tokens_per_second, 100.0);
-    }
-
-    #[test]
-    fn failures_in_a_row_trip_and_one_answer_mends() {
-        let health = Health::default();
-        for _ in 0..3 {
-            health.failed(5_000, COOLDOWN);
-        }
-        assert!(health.measured(5_500).tripped);
-        assert!(!health.measured(6_000).tripped);
-        health.answered(6_000, 1.0);
-        health.failed(6_001, COOLDOWN);
-        assert!(!health.measured(6_001).tripped);
-    }
-}
+mod tests;

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use weir_base::{Blame, Fault, Operation};
 use weir_policy::worker::Answer;
-use weir_policy::{CallScope, Denial, Failure, Hook, Summary};
+use weir_policy::{CallScope, Denial, Failure, Hook, Rules, Summary};
 
 use super::call::{Call, Request};
 use super::chain::{Binding, Mode, OnFailure};
 use super::open::Open;
+use super::worker::Worker;
 
 /// The facts that every hook is handed, kept in the shape that the record of them borrows from. Who
 /// calls is not among them: a policy asks for it, see `host.rs`.
@@ -59,6 +60,22 @@ impl Facts {
             max_output_tokens: self.max_output_tokens,
         }
     }
+}
+
+/// What the policy answered to such a call a while ago, where it said that this still holds. It is
+/// recorded like an answer, and costs nothing of the policy's time.
+pub fn recalled(worker: &Worker, open: &mut Open, binding: &Binding, hook: Hook) -> Option<Rules> {
+    if binding.mode == Mode::Shadow {
+        return None;
+    }
+    let (summary, now) = (open.facts.summary(), open.seen_at());
+    let rules = worker
+        .policies
+        .recall(&binding.version, &open.scope, hook, &summary, now)?;
+    binding.metrics.recalled(hook as usize);
+    let verdict = Cow::Borrowed(weir_store::REMEMBERED);
+    open.decisions.push(binding.decision(hook, 0, verdict));
+    Some(rules)
 }
 
 /// One hook call about to be made: the policy, and the moment.

@@ -14,6 +14,7 @@ use super::call::{Call, Request};
 /// Headers that belong to the connection or to the gateway: no policy may set them.
 fn is_reserved(name: &HeaderName) -> bool {
     super::target::is_own(name)
+        || super::cascade::is_ours(name.as_str())
         || matches!(
             name.as_str(),
             "authorization" | "x-api-key" | "x-goog-api-key" | "x-request-id" | "content-type"

@@ -22,6 +22,7 @@ use weir_wire::endpoint::{BodyKind, Endpoint, endpoint};
 use weir_wire::scan::{Head, scan};
 
 use super::call::{Call, Request};
+use super::cascade;
 use super::fault::Stranger;
 use super::hook::Facts;
 use super::open::Open;
@@ -95,6 +96,7 @@ pub fn caller(
         needs_model,
         method: head.method,
         uri: head.uri,
+        hops: cascade::hops(&head.headers),
         internal: false,
         request: Mutex::new(Request {
             headers: head.headers,
@@ -112,6 +114,7 @@ pub async fn request(open: &mut Open, body: Incoming) -> Result<(), Fault> {
         return Err(ledger_full());
     }
     let call = Arc::clone(&open.call);
+    cascade::check(&call, &open.worker.shared.node)?;
     let limits = &call.snapshot.config.limits;
     let body = read(body, limits.body_max_bytes, limits.body_timeout_ms).await?;
     let mut request = call.request();

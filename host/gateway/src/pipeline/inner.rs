@@ -48,13 +48,11 @@ pub async fn complete(
     let Some(family) = family else {
         return Err(format!("no channel serves the model `{model}`"));
     };
-    let question = question(family, model, messages, max_output_tokens);
     let mut open = begin(
         worker,
-        ACCOUNT,
-        &format!("policy:{policy}"),
+        policy,
         model,
-        &question,
+        &question(family, model, messages, max_output_tokens),
     );
     match ask(worker, &mut open).await {
         Ok(body) => {
@@ -82,8 +80,9 @@ pub async fn complete(
 }
 
 async fn ask(worker: &Rc<Worker>, open: &mut Open) -> Result<Bytes, Fault> {
-    let plan = route::run(worker, open, &Chain::default()).await?;
-    let reply = attempt::run(worker, open, plan).await?;
+    let chain = Chain::default();
+    let plan = route::run(worker, open, &chain).await?;
+    let reply = attempt::run(worker, open, plan, &chain).await?;
     open.outcome.status = reply.status;
     let max_bytes = open.call.snapshot.config.limits.reply_buffer_max_bytes;
     let body = look::collect(reply.source, max_bytes).await?;
@@ -93,16 +92,10 @@ async fn ask(worker: &Rc<Worker>, open: &mut Open) -> Result<Bytes, Fault> {
     Ok(body)
 }
 
-/// What the gateway itself asks a provider.
-pub(super) struct Question {
-    /// The format that it is written in.
-    pub(super) dialect: Dialect,
-    /// What it asks for.
-    pub(super) operation: Operation,
-    /// Path and query, as a caller would send them.
-    pub(super) uri: Uri,
-    /// The JSON; empty for a question that is asked with GET.
-    pub(super) body: Bytes,
+struct Question {
+    dialect: Dialect,
+    uri: Uri,
+    body: Bytes,
 }
 
 /// The question in the family's own words.
@@ -164,31 +157,21 @@ fn question(family: Family, model: &str, messages: &[Message], max_output_tokens
         .unwrap_or_else(|_| Uri::from_static("/v1/chat/completions"));
     Question {
         dialect,
-        operation: Operation::Chat,
         uri,
         body: Bytes::from(body.to_string()),
     }
 }
 
-/// A call of the gateway itself: it passes no chain, counts towards no limit, and is booked under
-/// `account` as the doing of `doer`.
-pub(super) fn begin(
-    worker: &Rc<Worker>,
-    account: &str,
-    doer: &str,
-    model: &str,
-    question: &Question,
-) -> Open {
+fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) -> Open {
     let id = CallId::new();
-    let asks = question.body.is_empty();
     let tenant = Arc::new(Tenant {
-        id: Arc::from(account),
+        id: Arc::from(ACCOUNT),
         labels: BTreeMap::new(),
         time_zone: TimeZone::UTC,
         disabled: false,
     });
     let key = Arc::new(VirtualKey {
-        id: Arc::from(doer),
+        id: Arc::from(format!("policy:{policy}")),
         tenant,
         labels: BTreeMap::new(),
         disabled: false,
@@ -200,7 +183,7 @@ pub(super) fn begin(
         http::header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    if question.dialect.family() == Family::Anthropic {
+    if question.dialect == Dialect::AnthropicMessages {
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
     }
     let request = Request {
@@ -220,12 +203,13 @@ pub(super) fn begin(
         key,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         dialect: question.dialect,
-        operation: question.operation,
-        body_kind: if asks { BodyKind::None } else { BodyKind::Json },
-        model_in_path: question.dialect.family() == Family::Gemini,
-        needs_model: !asks,
-        method: if asks { Method::GET } else { Method::POST },
+        operation: Operation::Chat,
+        body_kind: BodyKind::Json,
+        model_in_path: question.dialect == Dialect::GeminiGenerate,
+        needs_model: true,
+        method: Method::POST,
         uri: question.uri.clone(),
+        hops: 0,
         internal: true,
         request: Mutex::new(request),
     };

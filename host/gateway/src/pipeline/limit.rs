@@ -7,7 +7,7 @@ use weir_counters::{Amounts, Refusal, Rule, Unit, Window};
 use weir_policy::{Hook, LimitRule, LimitUnit, LimitWindow};
 
 use super::chain::Chain;
-use super::hook::Running;
+use super::hook::{Running, recalled};
 use super::open::Open;
 use super::worker::Worker;
 
@@ -15,13 +15,17 @@ use super::worker::Worker;
 pub async fn run(worker: &Rc<Worker>, open: &mut Open, chain: &Chain) -> Result<(), Fault> {
     let mut rules: Vec<Rule> = Vec::new();
     for binding in chain.with(Hook::Limit) {
+        if let Some(named) = recalled(worker, open, binding, Hook::Limit) {
+            rules.extend(named.iter().map(|rule| own(&binding.name, rule)));
+            continue;
+        }
         let running = Running::new(open, binding, Hook::Limit);
         let answer = worker
             .policies
             .limits(&binding.version, &open.scope, &open.facts.summary())
             .await;
         if let Some(named) = running.judge(open, answer)? {
-            rules.extend(named.into_iter().map(|rule| own(&binding.name, rule)));
+            rules.extend(named.iter().map(|rule| own(&binding.name, rule)));
         }
     }
     if rules.is_empty() {
@@ -73,7 +77,7 @@ fn generates(open: &Open) -> bool {
 }
 
 /// A policy's rule as a counter of its own: two policies never share one by accident.
-fn own(policy: &str, rule: LimitRule) -> Rule {
+fn own(policy: &str, rule: &LimitRule) -> Rule {
     Rule {
         key: [policy, "/", &rule.key].concat(),
         unit: match rule.unit {

@@ -20,7 +20,7 @@ use weir_wire::events::{Action, Event, Output, View};
 use weir_wire::sse::{self, Splitter};
 
 use super::answer::to_headers;
-use super::attempt::{FakeBody, Reply, Source};
+use super::attempt::{FakeBody, Held, Reply, Source};
 use super::body::{Broken, ReplyBody};
 use super::chain::{Binding, Mode, OnFailure};
 use super::hook::{Running, refusal};
@@ -108,17 +108,17 @@ pub async fn collect(source: Source, max_bytes: usize) -> Result<Bytes, Fault> {
 
 /// Where the pieces of a reply come from.
 enum Pieces {
-    Upstream(Box<weir_upstream::Body>),
+    Upstream(Held, Box<weir_upstream::Body>),
     Fake(Box<FakeBody>),
     Whole(Option<Bytes>),
     /// The call holds the provider's body, so that it is let go of first.
-    InCall,
+    InCall(Held),
 }
 
 impl Pieces {
     fn of(source: Source) -> Self {
         match source {
-            Source::Upstream { body, .. } => Pieces::Upstream(Box::new(body)),
+            Source::Upstream { body, held, .. } => Pieces::Upstream(held, Box::new(body)),
             Source::Fake { body, .. } => Pieces::Fake(body),
             Source::Whole(bytes) => Pieces::Whole(Some(bytes)),
         }
@@ -126,13 +126,19 @@ impl Pieces {
 
     async fn next(&mut self, open: Option<&mut Open>) -> Option<Result<Bytes, String>> {
         match self {
-            Pieces::Upstream(body) => poll_fn(|cx| poll_data(body, cx)).await,
+            Pieces::Upstream(held, body) => match held.pop() {
+                Some(piece) => Some(Ok(piece)),
+                None => poll_fn(|cx| poll_data(body, cx)).await,
+            },
             Pieces::Fake(body) => poll_fn(|cx| body.poll_next(cx)).await,
             Pieces::Whole(bytes) => bytes.take().map(Ok),
-            Pieces::InCall => {
-                let body = open?.upstream.as_mut()?;
-                poll_fn(|cx| poll_data(body, cx)).await
-            }
+            Pieces::InCall(held) => match held.pop() {
+                Some(piece) => Some(Ok(piece)),
+                None => {
+                    let body = open?.upstream.as_mut()?;
+                    poll_fn(|cx| poll_data(body, cx)).await
+                }
+            },
         }
     }
 }
@@ -190,9 +196,9 @@ pub fn events(mut open: Box<Open>, reply: Reply, lookers: Vec<Looker>) -> Respon
         }
     );
     let pieces = match Pieces::of(reply.source) {
-        Pieces::Upstream(body) => {
+        Pieces::Upstream(held, body) => {
             open.upstream = Some(*body);
-            Pieces::InCall
+            Pieces::InCall(held)
         }
         other => other,
     };

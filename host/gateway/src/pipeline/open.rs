@@ -6,16 +6,20 @@ use std::time::{Duration, Instant};
 
 use weir_base::Usage;
 use weir_counters::{Amounts, Reservation};
-use weir_policy::CallScope;
+use weir_policy::{CallScope, Caller};
 use weir_store::{AttemptRow, Decision, Ended};
 use weir_upstream::Body as UpstreamBody;
 
 use super::call::Call;
 use super::chain::Chain;
 use super::channel::Channel;
+use super::health::{self, Change, ModelHealth, Pass, failure};
 use super::hook::Facts;
+use super::route::Planned;
 use super::settle;
 use super::worker::Worker;
+use crate::keys::{Lease, ProviderKey};
+use crate::measure::FailureKind;
 use crate::telemetry::{AttemptOutcome, Phase};
 
 /// How a call ended, as far as it has.
@@ -46,29 +50,75 @@ pub struct Outcome {
 /// An attempt that is being answered. The channel counts it as in flight until this is dropped.
 pub struct Serving {
     channel: Arc<Channel>,
+    health: Arc<ModelHealth>,
+    /// Its way through the circuit, until it is known how it went.
+    pass: Option<Pass>,
     began: Instant,
     /// From then to the first byte.
     pub first_byte: Duration,
     /// How it went.
     pub outcome: AttemptOutcome,
+    /// The provider key that it uses, from its answer on.
+    pub lease: Option<Lease>,
 }
 
 impl Serving {
-    /// Begins an attempt at `channel`.
-    pub fn new(channel: &Arc<Channel>) -> Self {
-        channel.health.begin();
+    /// Begins an attempt.
+    pub fn new(worker: &Worker, planned: &Planned) -> Self {
+        let (channel, health) = (&planned.channel, &planned.health);
+        channel.health.begin(health);
         channel.metrics.attempt_started();
         Self {
+            pass: Some(health.breaker.enter(|| worker.now_ms())),
             channel: Arc::clone(channel),
+            health: Arc::clone(health),
             began: Instant::now(),
             first_byte: Duration::ZERO,
             outcome: AttemptOutcome::Abandoned,
+            lease: None,
         }
     }
 
-    /// How long ago it began.
-    pub fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+    /// It is known how it went, as far as another attempt could have gone better.
+    fn landed(
+        &mut self,
+        outcome: AttemptOutcome,
+        key: Option<&ProviderKey>,
+        now_ms: u64,
+    ) -> Option<Change> {
+        self.outcome = outcome;
+        let (pass, terms) = (self.pass.take()?, &self.channel.breaker);
+        let figures = key.map(|key| &key.state.figures);
+        if let Some(kind) = failure(outcome) {
+            figures.inspect(|figures| figures.failed(now_ms, kind));
+            return self.health.failed(Some(pass), now_ms, kind, terms);
+        }
+        // A refusal comes faster than any answer: its time says nothing.
+        let first_byte = (outcome == AttemptOutcome::Success).then_some(self.first_byte);
+        figures.inspect(|figures| figures.answered(now_ms, first_byte, false));
+        self.health.answered(pass, now_ms, first_byte, terms)
+    }
+
+    /// Its reply broke off after it had begun.
+    fn broke(&mut self, now_ms: u64) -> Option<Change> {
+        self.outcome = AttemptOutcome::Broken;
+        if let Some(lease) = &self.lease {
+            lease.state.figures.broke(now_ms);
+        }
+        let (pass, terms) = (self.pass.take(), &self.channel.breaker);
+        self.health.failed(pass, now_ms, FailureKind::Broken, terms)
+    }
+
+    /// What the call used is known: it takes the place of what the key had reserved for it.
+    pub fn settle(&mut self, tokens: u64, now_ms: u64) {
+        if let Some(lease) = &mut self.lease {
+            lease.settle(tokens, now_ms);
+        }
+    }
+
+    /// When it began.
+    pub fn began(&self) -> Instant {
+        self.began
     }
 
     /// Its reply came whole, and ended `now`. `streamed_tokens`: the output tokens that its provider
@@ -77,13 +127,20 @@ impl Serving {
         let total = now.saturating_duration_since(self.began);
         let took = total.saturating_sub(self.first_byte);
         let streamed = streamed_tokens.map(|tokens| (tokens, took));
-        self.channel.health.completed(total, streamed);
+        self.health.figures.completed(total, streamed);
+        if let Some(lease) = &self.lease {
+            lease.state.figures.completed(total, streamed);
+        }
+        self.channel.metrics.completed(total);
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.channel.health.end();
+        if let Some(pass) = &mut self.pass {
+            self.health.breaker.leave(pass);
+        }
+        self.channel.health.end(&self.health);
         self.channel.metrics.attempt_ended(self.outcome);
     }
 }
@@ -128,9 +185,15 @@ impl Open {
         } else {
             Arc::clone(call.snapshot.chain_of(&call.key.tenant.id))
         };
+        let caller = Caller {
+            generation: call.snapshot.generation,
+            key: Arc::clone(&call.key.id),
+            client: call.client,
+            dialect: call.dialect.as_str(),
+        };
         Self {
             worker: Rc::clone(worker),
-            scope: CallScope::new(Arc::<Call>::clone(&call)),
+            scope: CallScope::of_caller(Arc::<Call>::clone(&call), caller),
             chain,
             facts,
             decisions: Vec::new(),
@@ -155,6 +218,31 @@ impl Open {
             phase_began: call.started,
             seen_at: call.started,
             call,
+        }
+    }
+
+    /// It is known how the attempt under way went, with `key`: what is measured of its channel and
+    /// its key takes note.
+    pub fn landed(&mut self, outcome: AttemptOutcome, key: Option<&ProviderKey>, now_ms: u64) {
+        if let Some(serving) = &mut self.serving {
+            let change = serving.landed(outcome, key, now_ms);
+            self.tell(change, now_ms);
+        }
+    }
+
+    /// The reply of the attempt under way broke off after it had begun.
+    pub fn broke(&mut self) {
+        let now_ms = self.worker.now_ms();
+        if let Some(serving) = &mut self.serving {
+            let change = serving.broke(now_ms);
+            self.tell(change, now_ms);
+        }
+    }
+
+    fn tell(&self, change: Option<Change>, now_ms: u64) {
+        if let (Some(change), Some(channel)) = (change, &self.outcome.channel) {
+            let model = self.outcome.upstream_model.as_deref().unwrap_or_default();
+            health::tell(&self.worker.shared.metrics, channel, model, change, now_ms);
         }
     }
 

@@ -21,12 +21,12 @@ use weir_wire::sse::Splitter;
 use weir_wire::usage::{StreamUsage, WholeUsage, read_whole};
 use weir_wire::{error, usage};
 
-use super::attempt::{FakeBody, Reply, Source};
+use super::attempt::{FakeBody, Held, Reply, Source};
 use super::body::{Broken, ReplyBody};
 use super::open::Open;
 use super::worker::Worker;
-use super::{fault, look, target};
-use crate::telemetry::{AttemptOutcome, Phase};
+use super::{attempt, fault, look, target};
+use crate::telemetry::Phase;
 
 /// The provider's own id for the reply, where it has one that ours would hide.
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
@@ -64,7 +64,7 @@ fn as_it_is(mut open: Box<Open>, reply: Reply, streams: bool) -> Response<ReplyB
     } = reply;
     let family = open.call.dialect.family();
     let id = open.call.id_header.clone();
-    let (fake, hider, left, headers) = match source {
+    let (fake, held, hider, left, headers) = match source {
         Source::Whole(bytes) => {
             if status < 300 && !by_policy {
                 read_usage(&mut open, &bytes);
@@ -72,19 +72,24 @@ fn as_it_is(mut open: Box<Open>, reply: Reply, streams: bool) -> Response<ReplyB
             open.passed(Phase::Relay);
             return whole(open, status, headers, bytes);
         }
-        Source::Upstream { body, hides_usage } => {
+        Source::Upstream {
+            body,
+            held,
+            hides_usage,
+        } => {
             open.upstream = Some(body);
             let hider = (hides_usage && streams).then(UsageHider::default);
             let headers = target::reply_headers(headers, hider.is_none());
             let left = headers
                 .get(CONTENT_LENGTH)
                 .and_then(|value| value.to_str().ok()?.parse().ok());
-            (None, hider, left, headers)
+            (None, held, hider, left, headers)
         }
         Source::Fake { body, hides_usage } => {
             let hider = (hides_usage && streams).then(UsageHider::default);
             (
                 Some(body),
+                Held::default(),
                 hider,
                 None,
                 target::reply_headers(headers, false),
@@ -95,6 +100,7 @@ fn as_it_is(mut open: Box<Open>, reply: Reply, streams: bool) -> Response<ReplyB
         reading: Reading::new(open, streams),
         streams,
         fake,
+        held,
         hider,
         left,
         tail: Tail::None,
@@ -231,10 +237,8 @@ impl Reading {
         };
         self.tap.finish(&mut open, ended == Ended::Complete);
         open.outcome.ended = ended;
-        if let Some(serving) = &mut open.serving
-            && ended == Ended::UpstreamBroke
-        {
-            serving.outcome = AttemptOutcome::Broken;
+        if ended == Ended::UpstreamBroke {
+            attempt::broke_later(&mut open);
         }
         open.passed(Phase::Relay);
     }
@@ -261,6 +265,8 @@ pub struct Relay {
     reading: Reading,
     streams: bool,
     fake: Option<Box<FakeBody>>,
+    /// What came before the reply was chosen.
+    held: Held,
     hider: Option<UsageHider>,
     /// Bytes that are still to come, where the provider said how many.
     left: Option<u64>,
@@ -298,6 +304,9 @@ impl Relay {
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+        if let Some(piece) = self.held.pop() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
         if let Some(fake) = &mut self.fake {
             return fake.poll_next(cx);
         }
@@ -317,7 +326,8 @@ impl Relay {
             Some(hider) => hider.push(&piece),
             None => piece,
         };
-        if self.hider.is_none() && (self.left == Some(0) || self.upstream_is_over()) {
+        let is_last = self.left == Some(0) || (self.held.is_empty() && self.upstream_is_over());
+        if self.hider.is_none() && is_last {
             self.reading.end(Ended::Complete);
         }
         Some(shown).filter(|shown| !shown.is_empty())

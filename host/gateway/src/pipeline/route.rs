@@ -12,17 +12,63 @@ use weir_policy::{Candidate, Hook, RouteAttempt};
 
 use super::chain::Chain;
 use super::channel::Channel;
+use super::health::ModelHealth;
 use super::hook::Running;
+use super::offer::Offer;
 use super::open::Open;
 use super::worker::Worker;
 
+/// Below this many calls in the window a failure rate says nothing and is given as zero.
+const SAMPLES_MIN: u32 = 10;
+
 /// One try to be made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Planned {
     /// Where.
     pub channel: Arc<Channel>,
+    /// What is measured of the model there.
+    pub health: Arc<ModelHealth>,
     /// Milliseconds allowed to the first byte, where a policy says so.
     pub first_byte_timeout_ms: Option<u32>,
+    /// Milliseconds without a head after which the next try begins beside this one.
+    pub hedge_after_ms: Option<u32>,
+}
+
+impl Planned {
+    /// Whether something else should be tried first: the circuit is open, or others try it now.
+    pub fn is_tripped(&self, now_ms: u64) -> bool {
+        let breaker = &self.health.breaker;
+        breaker.tripped_ms(now_ms, &self.channel.breaker) > 0
+    }
+
+    /// A try at `channel` for `model`, as the caller names it, of which no policy said anything.
+    pub fn plain(channel: &Arc<Channel>, model: &str, now_ms: u64) -> Self {
+        Self {
+            health: channel.health.model(channel.upstream_model(model), now_ms),
+            channel: Arc::clone(channel),
+            first_byte_timeout_ms: None,
+            hedge_after_ms: None,
+        }
+    }
+}
+
+/// One of the offers, and what a policy says of it. Only what is tried in the end becomes a
+/// [`Planned`]: its counts of references are shared by all workers.
+#[derive(Debug, Clone, Copy)]
+struct Draft {
+    at: usize,
+    first_byte_timeout_ms: Option<u32>,
+    hedge_after_ms: Option<u32>,
+}
+
+impl Draft {
+    fn plain(at: usize) -> Self {
+        Self {
+            at,
+            first_byte_timeout_ms: None,
+            hedge_after_ms: None,
+        }
+    }
 }
 
 /// The tries to be made, in order; never empty.
@@ -31,19 +77,20 @@ pub async fn run(
     open: &mut Open,
     chain: &Chain,
 ) -> Result<Vec<Planned>, Fault> {
-    let serving = worker.channels(
+    let offers = worker.offers(
         &open.call.snapshot,
         open.call.dialect.family(),
+        &open.call.key.tenant.id,
         &open.facts.model,
     );
-    if serving.is_empty() {
+    if offers.is_empty() {
         return Err(nobody_serves(open));
     }
-    let mut plan: Vec<Planned> = by_priority(&serving);
+    let mut drafts: SmallVec<[Draft; 8]> = (0..offers.len()).map(Draft::plain).collect();
     for binding in chain.with(Hook::Route) {
         let running = Running::new(open, binding, Hook::Route);
         let answer = {
-            let candidates = candidates(worker, open, &plan);
+            let candidates = candidates(&offers, &drafts, open.now_ms());
             let summary = open.facts.summary();
             worker
                 .policies
@@ -51,14 +98,15 @@ pub async fn run(
                 .await
         };
         if let Some(attempts) = running.judge(open, answer)? {
-            plan = attempts
+            drafts = attempts
                 .into_iter()
-                .filter_map(|attempt| planned(&plan, &attempt))
+                .filter_map(|attempt| drafted(&offers, &drafts, &attempt))
                 .collect();
         }
     }
-    plan.truncate(open.call.snapshot.config.limits.attempts_max);
-    if plan.is_empty() {
+    tripped_last(&offers, &mut drafts, open.now_ms());
+    drafts.truncate(open.call.snapshot.config.limits.attempts_max);
+    if drafts.is_empty() {
         return Err(Fault::new(
             Blame::Policy,
             503,
@@ -66,60 +114,72 @@ pub async fn run(
             "The policies of this gateway left no channel to try; tell its operator.",
         ));
     }
-    Ok(plan)
+    let planned = |draft: &Draft| {
+        let offer = offers.get(draft.at)?;
+        Some(Planned {
+            channel: Arc::clone(&offer.channel),
+            health: Arc::clone(&offer.health),
+            first_byte_timeout_ms: draft.first_byte_timeout_ms,
+            hedge_after_ms: draft.hedge_after_ms,
+        })
+    };
+    Ok(drafts.iter().filter_map(planned).collect())
 }
 
-/// The order without any policy: higher priority first, as listed within one.
-fn by_priority(serving: &[Arc<Channel>]) -> Vec<Planned> {
-    let planned = |channel: &Arc<Channel>| Planned {
-        channel: Arc::clone(channel),
-        first_byte_timeout_ms: None,
+/// Whatever is best left alone comes after all else: it is tried where nothing else is left.
+fn tripped_last(offers: &[Offer], drafts: &mut [Draft], now_ms: u64) {
+    let is_tripped = |draft: &Draft| {
+        offers.get(draft.at).is_some_and(|offer| {
+            let breaker = &offer.health.breaker;
+            breaker.tripped_ms(now_ms, &offer.channel.breaker) > 0
+        })
     };
-    let mut plan: Vec<Planned> = serving.iter().map(planned).collect();
-    plan.sort_by_key(|planned| std::cmp::Reverse(planned.channel.priority));
-    plan
+    if drafts.len() > 1 && drafts.iter().any(is_tripped) {
+        drafts.sort_by_cached_key(is_tripped);
+    }
 }
 
 /// What a policy is told of each channel.
-fn candidates(worker: &Worker, open: &Open, plan: &[Planned]) -> SmallVec<[Candidate; 4]> {
-    let now_ms = open.now_ms();
-    let candidate = |planned: &Planned| {
-        let channel = &*planned.channel;
-        let measured = channel.health.measured(now_ms);
-        let model = channel.upstream_model(&open.facts.model);
-        let tenant = &open.call.key.tenant.id;
-        let price = worker.price(&open.call.snapshot, tenant, Some(&channel.name), model);
-        Candidate {
-            channel: channel.number,
-            priority: channel.priority,
-            weight: channel.weight,
-            error_rate: measured.error_rate,
-            samples: measured.samples,
-            first_byte_ms: measured.first_byte_ms,
-            total_ms: measured.total_ms,
-            tokens_per_second: measured.tokens_per_second,
-            in_flight: measured.in_flight,
-            usable_keys: channel.usable_keys(now_ms),
-            headroom: channel.keys.headroom(now_ms),
-            tripped: measured.tripped,
-            input_price: price.map(|price| price.input_micros_per_million),
-            output_price: price.map(|price| price.output_micros_per_million),
-        }
-    };
-    plan.iter().map(candidate).collect()
+fn candidates(offers: &[Offer], drafts: &[Draft], now_ms: u64) -> SmallVec<[Candidate; 4]> {
+    let offered = drafts.iter().filter_map(|draft| offers.get(draft.at));
+    offered.map(|offer| candidate(offer, now_ms)).collect()
+}
+
+fn candidate(offer: &Offer, now_ms: u64) -> Candidate {
+    let (channel, health) = (&*offer.channel, &*offer.health);
+    let counts = health.figures.counts(now_ms);
+    let means = health.figures.means();
+    Candidate {
+        channel: channel.number,
+        priority: channel.priority,
+        weight: channel.weight,
+        error_rate: counts.error_rate(SAMPLES_MIN),
+        samples: counts.calls,
+        first_byte_ms: means.first_byte_ms,
+        total_ms: means.total_ms,
+        tokens_per_second: means.tokens_per_second,
+        in_flight: channel.health.in_flight(),
+        usable_keys: channel.usable_keys(now_ms),
+        headroom: channel.keys.headroom(now_ms),
+        tripped_ms: health.breaker.tripped_ms(now_ms, &channel.breaker),
+        input_price: offer.input_price,
+        output_price: offer.output_price,
+    }
 }
 
 /// A policy's attempt as one of the tries that it was offered.
-fn planned(offered: &[Planned], attempt: &RouteAttempt) -> Option<Planned> {
-    let found = offered
-        .iter()
-        .find(|planned| planned.channel.number == attempt.channel)?;
+fn drafted(offers: &[Offer], drafts: &[Draft], attempt: &RouteAttempt) -> Option<Draft> {
+    let found = drafts.iter().find(|draft| {
+        let offer = offers.get(draft.at);
+        offer.is_some_and(|offer| offer.channel.number == attempt.channel)
+    })?;
     let first_byte_timeout_ms = attempt
         .first_byte_timeout_ms
         .or(found.first_byte_timeout_ms);
-    Some(Planned {
-        channel: Arc::clone(&found.channel),
+    Some(Draft {
+        at: found.at,
         first_byte_timeout_ms,
+        hedge_after_ms: attempt.hedge_after_ms.or(found.hedge_after_ms),
     })
 }
 
@@ -135,3 +195,6 @@ fn nobody_serves(open: &Open) -> Fault {
     };
     Fault::new(Blame::Client, 404, "model_not_found", message)
 }
+
+#[cfg(test)]
+mod tests;

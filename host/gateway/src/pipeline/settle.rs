@@ -27,7 +27,9 @@ pub fn settle(open: &mut Open) {
     }
     let now = Instant::now();
     measure(open, &usage, now);
-    open.serving = None;
+    if let Some(mut serving) = open.serving.take() {
+        serving.settle(usage.total_tokens(), open.worker.now_ms());
+    }
     let total = now.saturating_duration_since(open.call.started);
     let total_ms = u32::try_from(total.as_millis()).unwrap_or(u32::MAX);
     count(open, &usage);

@@ -23,7 +23,9 @@ pub struct Snapshot {
     pub directory: Arc<Directory>,
     /// The ways to providers.
     pub channels: Arc<Vec<Arc<Channel>>>,
-    /// The same by their numbers, as policies name them.
+    /// Channels that are switched off: no call goes there, but they can be tested.
+    pub disabled: Vec<Arc<Channel>>,
+    /// Those in use by their numbers, as policies name them.
     pub by_number: HashMap<u32, Arc<Channel>, ahash::RandomState>,
     /// The operator's chain, for tenants that no policy leaves out.
     pub chain: Arc<Chain>,
@@ -42,6 +44,13 @@ impl Snapshot {
     /// The channel of this name.
     pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
         self.channels.iter().find(|channel| &*channel.name == name)
+    }
+
+    /// The channel of this name, also where it is switched off.
+    pub fn channel_or_disabled(&self, name: &str) -> Option<&Arc<Channel>> {
+        let named = |channel: &&Arc<Channel>| &*channel.name == name;
+        self.channel(name)
+            .or_else(|| self.disabled.iter().find(named))
     }
 
     /// The channel with this number.

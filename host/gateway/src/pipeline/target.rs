@@ -11,6 +11,7 @@ use weir_wire::edit;
 use weir_wire::endpoint::gemini_path_with_model;
 
 use super::call::{Call, Request};
+use super::cascade;
 use super::channel::{Channel, upstream_path};
 use crate::keys::ProviderKey;
 
@@ -48,8 +49,11 @@ fn stays_here(name: &HeaderName) -> bool {
             | "authorization"
             | "x-api-key"
             | "x-goog-api-key"
+            | "x-weir-channel"
+            | "x-weir-timeout-ms"
     ) || name.starts_with("x-forwarded-")
         || name.starts_with("x-fake-")
+        || cascade::is_ours(name)
 }
 
 /// The body as a channel is to get it, and whether Weir asked for usage that the caller did not.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
+use http::HeaderValue;
 use weir_base::Clock;
 use weir_counters::Limits;
 use weir_policy::Engine;
@@ -14,7 +15,10 @@ use weir_upstream::{Pool, PoolSettings, Tls};
 use weir_wire::dialect::{Dialect, Family};
 
 use super::audit::AuditQueue;
+use super::budget::Budget;
 use super::channel::Channel;
+use super::offer::{self, Offers};
+use super::pins::Pins;
 use super::snapshot::Snapshot;
 use crate::identify::Bans;
 use crate::telemetry::{CallMetrics, Metrics};
@@ -23,9 +27,13 @@ use crate::usage::Price;
 /// The most answers of each kind that a worker remembers; a caller that makes up names cannot fill
 /// the memory.
 const REMEMBERED_MAX: usize = 4_096;
+/// The same for offers, which are as long as there are channels.
+const OFFERS_MAX: usize = 1_024;
 
 /// What all workers share. Read without a lock on the path of a call.
 pub struct Shared {
+    /// The name of this gateway among others, made anew by every start.
+    pub node: HeaderValue,
     /// The present state of the configuration.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The time.
@@ -40,6 +48,10 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Addresses that are kept out.
     pub bans: Arc<Bans>,
+    /// Calls and retries of the whole gateway.
+    pub retries: Budget,
+    /// Who made what providers keep.
+    pub pins: Pins,
     /// Where finished calls go to be seen by `audit` policies.
     pub audit: AuditQueue,
     /// The runtime for work that is not on a call's path.
@@ -53,11 +65,15 @@ struct Remembered {
     generation: u64,
     hasher: ahash::RandomState,
     channels: HashMap<u64, (Family, Box<str>, Serving), ahash::RandomState>,
+    offers: HashMap<u64, (OfferKey, Offers), ahash::RandomState>,
     prices: HashMap<u64, (PriceKey, Option<Price>), ahash::RandomState>,
 }
 
 /// Tenant, channel and model.
 type PriceKey = (Box<str>, Option<Box<str>>, Box<str>);
+
+/// Family, tenant and model.
+type OfferKey = (Family, Box<str>, Box<str>);
 
 /// The channels that serve one model.
 type Serving = Rc<[Arc<Channel>]>;
@@ -65,9 +81,11 @@ type Serving = Rc<[Arc<Channel>]>;
 impl Remembered {
     /// Forgets what another snapshot said, and everything where there is too much of it.
     fn keep_to(&mut self, generation: u64) {
-        let full = self.channels.len().max(self.prices.len()) >= REMEMBERED_MAX;
+        let most = self.channels.len().max(self.prices.len());
+        let full = most >= REMEMBERED_MAX || self.offers.len() >= OFFERS_MAX;
         if self.generation != generation || full {
             self.channels.clear();
+            self.offers.clear();
             self.prices.clear();
             self.generation = generation;
         }
@@ -131,6 +149,21 @@ impl Worker {
         let found: Serving = snapshot.channels.iter().filter(serves).cloned().collect();
         let answer = (family, Box::from(model), Rc::clone(&found));
         remembered.channels.insert(hash, answer);
+        found
+    }
+
+    /// What the channels of `snapshot` offer to callers of `family` in `tenant` for `model`.
+    pub fn offers(&self, snapshot: &Snapshot, family: Family, tenant: &str, model: &str) -> Offers {
+        let mut remembered = self.remembered.borrow_mut();
+        remembered.keep_to(snapshot.generation);
+        let hash = remembered.hasher.hash_one((family, tenant, model));
+        let same = |(of, t, m): &OfferKey| *of == family && **t == *tenant && **m == *model;
+        if let Some((_, found)) = remembered.offers.get(&hash).filter(|(key, _)| same(key)) {
+            return Rc::clone(found);
+        }
+        let found = offer::offers(snapshot, family, tenant, model, self.now_ms());
+        let key = (family, Box::from(tenant), Box::from(model));
+        remembered.offers.insert(hash, (key, Rc::clone(&found)));
         found
     }
 

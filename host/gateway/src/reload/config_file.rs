@@ -10,7 +10,7 @@ use crate::config::{self, Config, SettingsFile, Sources, UnreadableFile};
 
 /// Settings outside of `[[…]]` tables that are looked at once, when the program starts. A name
 /// without a dot that is a section stands for all of it.
-const AT_START_ONLY: [&str; 25] = [
+const AT_START_ONLY: [&str; 28] = [
     "admin_listen",
     "data_dir",
     "ledger.flush_ms",
@@ -28,9 +28,12 @@ const AT_START_ONLY: [&str; 25] = [
     "runtime.compile_timeout_ms",
     "runtime.instances_max",
     "runtime.memory_max_bytes",
+    "runtime.remember_max_ms",
     "runtime.policy_size_max_bytes",
     "upstream.ca_files",
+    "upstream.connection_max_age_ms",
     "upstream.connections_max",
+    "upstream.dns_cache_ms",
     "upstream.header_max_bytes",
     "upstream.http2_ping_ms",
     "upstream.idle_connection_ms",
@@ -47,9 +50,18 @@ impl Control {
     /// changed.
     pub async fn reload_config(&self) -> Result<(), ControlError> {
         let mut state = self.state.lock().await;
-        let sources = read_again(&state.sources).map_err(|file| ControlError::Unreadable { file });
+        let sources = read_again(&state.sources);
+        self.take_over(&mut state, sources).await
+    }
+
+    async fn take_over(
+        &self,
+        state: &mut State,
+        sources: Result<Sources, UnreadableFile>,
+    ) -> Result<(), ControlError> {
+        let sources = sources.map_err(|file| ControlError::Unreadable { file });
         let result = match sources {
-            Ok(sources) => self.use_sources(&mut state, sources).await,
+            Ok(sources) => self.use_sources(state, sources).await,
             Err(error) => Err(error),
         };
         match &result {
@@ -61,19 +73,23 @@ impl Control {
 
     /// The same where the file's text is another than before; for the watcher, which also sees
     /// files that are none of its business.
+    ///
+    /// An empty file is not taken over: whoever writes it anew has most likely just begun, and without
+    /// settings every caller would be turned away until the end. Asked for by name, it is.
     pub(super) async fn reload_config_if_changed(&self) {
-        let changed = {
-            let state = self.state.lock().await;
-            let text = |sources: &Sources| sources.file.as_ref().map(|file| file.text.clone());
-            let seen = state.seen_text.clone();
-            match read_again(&state.sources) {
-                Ok(sources) => text(&sources) != seen,
-                Err(_) => seen.is_some(),
+        let mut state = self.state.lock().await;
+        let sources = read_again(&state.sources);
+        let changed = match &sources {
+            Ok(sources) => {
+                let text = sources.file.as_ref().map(|file| &file.text);
+                let is_blank = text.is_some_and(|text| text.trim().is_empty());
+                text != state.seen_text.as_ref() && !is_blank
             }
+            Err(_) => state.seen_text.is_some(),
         };
         if changed {
             // Counted and logged where it happened; there is nobody here to tell.
-            let _ = self.reload_config().await;
+            let _ = self.take_over(&mut state, sources).await;
         }
     }
 

@@ -9,6 +9,7 @@ use weir_counters::{CounterState, KeyValueState};
 use weir_store::{StateKind, StateRow, StoreError};
 
 use super::{Control, ControlParts};
+use crate::telemetry::HealthShown;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Seconds between two looks for counters and keys that hold nothing any more.
@@ -181,6 +182,12 @@ impl Control {
                 }
             }
             channel.metrics.set_keys(usable, cooling, disabled);
+            let measured = channel.health.measured(now_ms);
+            channel.metrics.set_health(&HealthShown {
+                error_ratio: measured.counts.error_rate(1),
+                tokens_per_second: measured.means.tokens_per_second,
+                open_circuits: measured.open_circuits,
+            });
         }
     }
 }

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 use weir_store as store;
 
-use crate::config::{self, ConfigErrors, Sources};
+use crate::config::{self, Config, ConfigErrors, Environment, Sources};
 
 /// Stands in a policy's `source` where its code comes from uploads alone.
 pub(super) const UPLOAD: &str = "upload";
@@ -39,7 +39,8 @@ pub fn policy(name: &str, settings: &Value) -> Result<(config::Policy, bool), Co
     let secrets: Map<_, _> = secrets
         .map(|name| (name.to_owned(), json!("plain:unused")))
         .collect();
-    let loaded = load(&json!({ "policy": [table], "secrets": secrets }))?;
+    let root = json!({ "policy": [table], "secrets": secrets });
+    let loaded = load(&root, &Environment::new())?;
     let policy = loaded.policies.into_iter().next();
     policy
         .map(|policy| (policy, has_source))
@@ -47,12 +48,17 @@ pub fn policy(name: &str, settings: &Value) -> Result<(config::Policy, bool), Co
 }
 
 /// Reads a channel of the API, without its keys. What the entity has no field for stands in its
-/// `settings` under the name that it has in a `[[channel]]`: `labels`, `headers`, `stream_usage`,
-/// `http2`, `first_byte_timeout_ms`, `fake`.
+/// `settings` under the name that it has in a `[[channel]]`: `labels`, `headers`, `proxy`, `ca_file`
+/// and so on. `config` and `environment` are those that the program runs with: certificates of all
+/// channels, and what `env:NAME` means.
 ///
 /// # Errors
 /// Every mistake, with paths that begin with `channel[0]`.
-pub fn channel(channel: &store::Channel) -> Result<config::Channel, ConfigErrors> {
+pub fn channel(
+    channel: &store::Channel,
+    config: &Config,
+    environment: &Environment,
+) -> Result<config::Channel, ConfigErrors> {
     let mut table = channel.settings.as_object().cloned().unwrap_or_default();
     let mut set = |name: &str, value: Value| drop(table.insert(name.to_owned(), value));
     set("name", json!(channel.name));
@@ -67,7 +73,9 @@ pub fn channel(channel: &store::Channel) -> Result<config::Channel, ConfigErrors
     set("priority", json!(channel.priority));
     set("weight", json!(channel.weight));
     set("disabled", json!(channel.disabled));
-    let loaded = load(&json!({ "channel": [table] }))?;
+    let upstream = json!({ "ca_files": config.upstream.ca_files });
+    let root = json!({ "channel": [table], "upstream": upstream });
+    let loaded = load(&root, environment)?;
     loaded
         .channels
         .into_iter()
@@ -75,7 +83,19 @@ pub fn channel(channel: &store::Channel) -> Result<config::Channel, ConfigErrors
         .ok_or_else(|| ConfigErrors(Vec::new()))
 }
 
-fn load(root: &Value) -> Result<config::Config, ConfigErrors> {
+/// How a key of the API is used. What is not said is as in the settings file.
+pub fn key_terms(terms: &store::KeyTerms) -> config::KeyTerms {
+    let default = config::KeyTerms::default();
+    config::KeyTerms {
+        weight: terms.weight.unwrap_or(default.weight).max(1),
+        level: terms.level.unwrap_or(default.level).max(1),
+        rpm: terms.rpm,
+        tpm: terms.tpm,
+        in_flight_max: terms.in_flight_max,
+    }
+}
+
+fn load(root: &Value, environment: &Environment) -> Result<Config, ConfigErrors> {
     let mut text = String::new();
     for (name, value) in root.as_object().into_iter().flatten() {
         text.push_str(name);
@@ -83,7 +103,7 @@ fn load(root: &Value) -> Result<config::Config, ConfigErrors> {
         write_toml(value, &mut text);
         text.push('\n');
     }
-    config::load(&Sources::of_text(&text)).map(|loaded| loaded.config)
+    config::load(&Sources::of_entry(&text, environment)).map(|loaded| loaded.config)
 }
 
 /// JSON as inline TOML. The two differ in tables, in null, which TOML has not and which is left out

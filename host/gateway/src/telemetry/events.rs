@@ -3,6 +3,7 @@
 
 use weir_base::{Blame, CallId, Fault};
 
+use super::alerts::{Alert, AlertKind};
 use super::metrics::Metrics;
 
 impl Metrics {
@@ -93,8 +94,44 @@ impl Metrics {
     }
 
     /// A provider does not take a key any more. `key` identifies it and is not the secret.
-    pub fn provider_key_disabled(&self, channel: &str, key: &str, reason: &str) {
+    /// `at_ms` is in milliseconds since the Unix epoch.
+    pub fn provider_key_disabled(&self, channel: &str, key: &str, reason: &str, at_ms: u64) {
         tracing::error!(channel, key, reason, "a provider key was disabled");
+        self.alert(AlertKind::KeyDisabled, channel, Some(key), reason, at_ms);
+    }
+
+    /// A provider takes a key again that was disabled. `at_ms` is in milliseconds since the Unix epoch.
+    pub fn provider_key_restored(&self, channel: &str, key: &str, reason: &str, at_ms: u64) {
+        tracing::info!(channel, key, reason, "a provider key is back");
+        self.alert(AlertKind::KeyRestored, channel, Some(key), reason, at_ms);
+    }
+
+    /// A channel is left alone for a while. `at_ms` is in milliseconds since the Unix epoch.
+    pub fn channel_tripped(&self, channel: &str, reason: &str, at_ms: u64) {
+        tracing::warn!(channel, reason, "a channel tripped");
+        self.alert(AlertKind::ChannelTripped, channel, None, reason, at_ms);
+    }
+
+    /// A channel that was left alone for one of its models is still not well.
+    pub fn channel_still_tripped(&self, channel: &str, model: &str, for_ms: u64) {
+        tracing::info!(channel, model, for_ms, "a channel is still not well");
+    }
+
+    /// A channel is used again for a model.
+    pub fn channel_recovered(&self, channel: &str, model: &str) {
+        tracing::info!(channel, model, "a channel is well again");
+    }
+
+    fn alert(&self, kind: AlertKind, channel: &str, key: Option<&str>, reason: &str, at_ms: u64) {
+        self.alerts_total.with_label_values(&[kind.as_str()]).inc();
+        self.alerts.add(Alert {
+            number: 0,
+            at_ms,
+            kind,
+            channel: channel.to_owned(),
+            key: key.map(str::to_owned),
+            reason: reason.to_owned(),
+        });
     }
 
     /// A key rests.

@@ -7,6 +7,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 use weir_base::{Operation, Usage};
 
 use super::custom::CustomMetrics;
+use super::health::{HealthFamilies, HealthMetrics, HealthShown};
 use super::metrics::HotFamilies;
 use super::phase::Phase;
 use super::shards::Sharded;
@@ -76,13 +77,15 @@ pub enum AttemptOutcome {
     TimedOut,
     /// The reply broke off.
     Broken,
+    /// What came is no reply to what was asked.
+    BadReply,
     /// Nobody waited for it any more: the caller left, or another attempt was faster.
     Abandoned,
 }
 
 impl AttemptOutcome {
     /// Every outcome. `ALL[outcome as usize]` is `outcome`.
-    pub const ALL: [AttemptOutcome; 9] = [
+    pub const ALL: [AttemptOutcome; 10] = [
         AttemptOutcome::Success,
         AttemptOutcome::Rejected,
         AttemptOutcome::RateLimited,
@@ -91,6 +94,7 @@ impl AttemptOutcome {
         AttemptOutcome::Unreachable,
         AttemptOutcome::TimedOut,
         AttemptOutcome::Broken,
+        AttemptOutcome::BadReply,
         AttemptOutcome::Abandoned,
     ];
 
@@ -105,6 +109,7 @@ impl AttemptOutcome {
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
             Self::Broken => "broken",
+            Self::BadReply => "bad_reply",
             Self::Abandoned => "abandoned",
         }
     }
@@ -178,6 +183,7 @@ impl CallMetrics {
 #[derive(Debug, Clone)]
 pub struct ChannelMetrics {
     shards: Sharded<ChannelShard>,
+    health: HealthMetrics,
     keys_usable: IntGauge,
     keys_cooling: IntGauge,
     keys_disabled: IntGauge,
@@ -187,20 +193,28 @@ pub struct ChannelMetrics {
 struct ChannelShard {
     attempts: [IntCounter; AttemptOutcome::ALL.len()],
     first_byte: Histogram,
+    total: Histogram,
     /// What one worker began another may end, so a shard's value can be negative; the sum is right.
     in_flight: IntGauge,
 }
 
 impl ChannelMetrics {
-    pub(super) fn new(shards: &[HotFamilies], keys: &IntGaugeVec, channel: &str) -> Self {
+    pub(super) fn new(
+        shards: &[HotFamilies],
+        keys: &IntGaugeVec,
+        health: &HealthFamilies,
+        channel: &str,
+    ) -> Self {
         let shard = |hot: &HotFamilies| ChannelShard {
             attempts: AttemptOutcome::ALL
                 .map(|outcome| hot.attempts.with_label_values(&[channel, outcome.as_str()])),
             first_byte: hot.first_byte.with_label_values(&[channel]),
+            total: hot.total.with_label_values(&[channel]),
             in_flight: hot.in_flight.with_label_values(&[channel]),
         };
         Self {
             shards: Sharded::new(shards.iter().map(shard)),
+            health: HealthMetrics::new(health, channel),
             keys_usable: keys.with_label_values(&[channel, "usable"]),
             keys_cooling: keys.with_label_values(&[channel, "cooling"]),
             keys_disabled: keys.with_label_values(&[channel, "disabled"]),
@@ -219,6 +233,23 @@ impl ChannelMetrics {
         if let Some(shard) = self.shards.mine() {
             shard.first_byte.observe(elapsed.as_secs_f64());
         }
+    }
+
+    /// The reply came whole, `elapsed` after the request was sent.
+    pub fn completed(&self, elapsed: Duration) {
+        if let Some(shard) = self.shards.mine() {
+            shard.total.observe(elapsed.as_secs_f64());
+        }
+    }
+
+    /// The figures of the last minute, and the circuits that are not closed.
+    pub fn set_health(&self, shown: &HealthShown) {
+        self.health.set(shown);
+    }
+
+    /// A circuit of the channel opened, or closed.
+    pub fn circuit_changed(&self, opened: bool) {
+        self.health.changed(opened);
     }
 
     /// An attempt has ended.
@@ -251,6 +282,7 @@ pub struct PolicyMetrics {
 #[derive(Debug)]
 struct HookMetrics {
     calls: IntCounter,
+    recalls: IntCounter,
     denials: IntCounter,
     seconds: Histogram,
 }
@@ -264,6 +296,7 @@ impl PolicyMetrics {
     ) -> Self {
         let hook = |hot: &HotFamilies, hook: &str| HookMetrics {
             calls: hot.policy_calls.with_label_values(&[policy, hook]),
+            recalls: hot.policy_recalls.with_label_values(&[policy, hook]),
             denials: hot.policy_denials.with_label_values(&[policy, hook]),
             seconds: hot.policy_seconds.with_label_values(&[policy, hook]),
         };
@@ -279,6 +312,13 @@ impl PolicyMetrics {
         if let Some(hook) = self.shards.mine().and_then(|hooks| hooks.get(hook)) {
             hook.calls.inc();
             hook.seconds.observe(elapsed.as_secs_f64());
+        }
+    }
+
+    /// The hook was not called: an answer that it gave before still held.
+    pub fn recalled(&self, hook: usize) {
+        if let Some(hook) = self.shards.mine().and_then(|hooks| hooks.get(hook)) {
+            hook.recalls.inc();
         }
     }
 

@@ -5,13 +5,15 @@ use std::sync::{PoisonError, RwLock};
 
 use prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use weir_base::{Fault, Usage};
 
+use super::alerts::{Alert, Alerts};
 use super::custom::CustomRegistry;
 use super::handles::{CallMetrics, ChannelMetrics, PhaseMetrics, PolicyMetrics, UsageMetrics};
+use super::health::HealthFamilies;
 use super::names::{self, Family};
 use super::shards::{add_up, shard_count};
 use super::throttle::Throttle;
@@ -32,9 +34,13 @@ pub struct Metrics {
     refusals: IntCounterVec,
     refusal_codes: RwLock<HashSet<String>>,
     keys: IntGaugeVec,
+    health: HealthFamilies,
+    hedges: IntCounterVec,
     connections: IntGauge,
     connections_total: IntCounter,
     custom: CustomRegistry,
+    pub(super) alerts: Alerts,
+    pub(super) alerts_total: IntCounterVec,
     // What only events count is theirs: see `events.rs`.
     pub(super) policy_failures: IntCounterVec,
     pub(super) policy_versions_live: IntGauge,
@@ -54,8 +60,10 @@ pub(super) struct HotFamilies {
     pub(super) phase_seconds: HistogramVec,
     pub(super) attempts: IntCounterVec,
     pub(super) first_byte: HistogramVec,
+    pub(super) total: HistogramVec,
     pub(super) in_flight: IntGaugeVec,
     pub(super) policy_calls: IntCounterVec,
+    pub(super) policy_recalls: IntCounterVec,
     pub(super) policy_denials: IntCounterVec,
     pub(super) policy_seconds: HistogramVec,
     pub(super) tokens: IntCounterVec,
@@ -70,8 +78,10 @@ impl HotFamilies {
             phase_seconds: make.histograms(&names::PHASE_SECONDS, &names::PHASE_BUCKETS)?,
             attempts: make.counters(&names::ATTEMPTS)?,
             first_byte: make.histograms(&names::FIRST_BYTE_SECONDS, &names::FIRST_BYTE_BUCKETS)?,
+            total: make.histograms(&names::TOTAL_SECONDS, &names::FIRST_BYTE_BUCKETS)?,
             in_flight: make.gauges(&names::IN_FLIGHT)?,
             policy_calls: make.counters(&names::POLICY_CALLS)?,
+            policy_recalls: make.counters(&names::POLICY_RECALLS)?,
             policy_denials: make.counters(&names::POLICY_DENIALS)?,
             policy_seconds: make.histograms(&names::POLICY_SECONDS, &names::POLICY_BUCKETS)?,
             tokens: make.counters(&names::TOKENS)?,
@@ -93,6 +103,12 @@ impl Maker {
 
     fn gauges(&self, family: &Family) -> prometheus::Result<IntGaugeVec> {
         let vec = IntGaugeVec::new(Opts::new(family.name, family.help), family.labels)?;
+        self.0.register(Box::new(vec.clone()))?;
+        Ok(vec)
+    }
+
+    fn floats(&self, family: &Family) -> prometheus::Result<GaugeVec> {
+        let vec = GaugeVec::new(Opts::new(family.name, family.help), family.labels)?;
         self.0.register(Box::new(vec.clone()))?;
         Ok(vec)
     }
@@ -134,9 +150,18 @@ impl Metrics {
             refusals: make.counters(&names::REFUSALS)?,
             refusal_codes: RwLock::default(),
             keys: make.gauges(&names::KEYS)?,
+            health: HealthFamilies {
+                error_ratio: make.floats(&names::ERROR_RATIO)?,
+                tokens_per_second: make.floats(&names::TOKENS_PER_SECOND)?,
+                open_circuits: make.gauges(&names::OPEN_CIRCUITS)?,
+                circuit_changes: make.counters(&names::CIRCUIT_CHANGES)?,
+            },
+            hedges: make.counters(&names::HEDGES)?,
             connections: make.gauge(&names::CONNECTIONS)?,
             connections_total: make.counter(&names::CONNECTIONS_TOTAL)?,
             custom: CustomRegistry::new(make.counters(&names::CUSTOM_DROPPED)?),
+            alerts: Alerts::default(),
+            alerts_total: make.counters(&names::ALERTS)?,
             policy_failures: make.counters(&names::POLICY_FAILURES)?,
             policy_versions_live: make.gauge(&names::POLICY_VERSIONS_LIVE)?,
             policy_swaps: make.counters(&names::POLICY_SWAPS)?,
@@ -174,7 +199,7 @@ impl Metrics {
 
     /// The attempts and keys of a channel. Handles of one name share their counters.
     pub fn channel(&self, channel: &str) -> ChannelMetrics {
-        ChannelMetrics::new(&self.hot, &self.keys, channel)
+        ChannelMetrics::new(&self.hot, &self.keys, &self.health, channel)
     }
 
     /// Stops reporting a channel that is gone. Handles that are still in use go on counting unseen.
@@ -182,9 +207,14 @@ impl Metrics {
         for hot in &self.hot {
             forget(&hot.attempts, "channel", channel);
             forget(&hot.first_byte, "channel", channel);
+            forget(&hot.total, "channel", channel);
             forget(&hot.in_flight, "channel", channel);
         }
         forget(&self.keys, "channel", channel);
+        forget(&self.health.error_ratio, "channel", channel);
+        forget(&self.health.tokens_per_second, "channel", channel);
+        forget(&self.health.open_circuits, "channel", channel);
+        forget(&self.health.circuit_changes, "channel", channel);
     }
 
     /// The hooks of a policy; later the handle is asked by their index in `hooks`. Handles of one name
@@ -197,6 +227,7 @@ impl Metrics {
     pub fn forget_policy(&self, policy: &str) {
         for hot in &self.hot {
             forget(&hot.policy_calls, "policy", policy);
+            forget(&hot.policy_recalls, "policy", policy);
             forget(&hot.policy_denials, "policy", policy);
             forget(&hot.policy_seconds, "policy", policy);
         }
@@ -208,6 +239,17 @@ impl Metrics {
     /// A call's usage is known.
     pub fn used(&self, usage: &Usage) {
         self.usage.add(usage);
+    }
+
+    /// A try that began beside a slow one is over; `won`: it was the faster one.
+    pub fn hedged(&self, won: bool) {
+        let result = if won { "won" } else { "lost" };
+        self.hedges.with_label_values(&[result]).inc();
+    }
+
+    /// What an operator should look at, newest first; only the last few hundred.
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.alerts.newest_first()
     }
 
     /// A caller's connection was accepted. Each must be followed by [`Self::connection_closed`].

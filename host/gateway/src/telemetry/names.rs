@@ -40,10 +40,40 @@ pub(super) const ATTEMPTS: Family = family(
     "Attempts at a channel, by how they ended.",
     &["channel", "outcome"],
 );
+pub(super) const HEDGES: Family = family(
+    "weir_hedges_total",
+    "Tries that began beside a slow one, by whether they answered first.",
+    &["result"],
+);
 pub(super) const FIRST_BYTE_SECONDS: Family = family(
     "weir_channel_first_byte_seconds",
     "Time from sending a request to the head of the reply.",
     &["channel"],
+);
+pub(super) const TOTAL_SECONDS: Family = family(
+    "weir_channel_total_seconds",
+    "Time from sending a request to the end of the reply, of replies that came whole.",
+    &["channel"],
+);
+pub(super) const ERROR_RATIO: Family = family(
+    "weir_channel_error_ratio",
+    "Failures of the channel over its calls, in the last minute.",
+    &["channel"],
+);
+pub(super) const TOKENS_PER_SECOND: Family = family(
+    "weir_channel_tokens_per_second",
+    "Mean output tokens per second of streamed replies; 0 where there is none yet.",
+    &["channel"],
+);
+pub(super) const OPEN_CIRCUITS: Family = family(
+    "weir_channel_open_circuits",
+    "Models of the channel whose circuit is open or half-open.",
+    &["channel"],
+);
+pub(super) const CIRCUIT_CHANGES: Family = family(
+    "weir_channel_circuit_changes_total",
+    "Circuits of the channel that opened (again) or closed.",
+    &["channel", "to"],
 );
 pub(super) const IN_FLIGHT: Family = family(
     "weir_channel_in_flight",
@@ -56,9 +86,20 @@ pub(super) const KEYS: Family = family(
     &["channel", "state"],
 );
 
+pub(super) const ALERTS: Family = family(
+    "weir_alerts_total",
+    "Things that an operator should look at, see GET /admin/v1/alerts.",
+    &["kind"],
+);
+
 pub(super) const POLICY_CALLS: Family = family(
     "weir_policy_calls_total",
     "Hooks that were called.",
+    &["policy", "hook"],
+);
+pub(super) const POLICY_RECALLS: Family = family(
+    "weir_policy_recalls_total",
+    "Hooks that were not called, because an answer that the policy gave before still held.",
     &["policy", "hook"],
 );
 pub(super) const POLICY_DENIALS: Family = family(

@@ -231,9 +231,9 @@ fn candidate(channel: u32) -> Candidate {
         in_flight: 3,
         usable_keys: 2,
         headroom: 0.25,
-        tripped: false,
-        input_price: Some(1),
-        output_price: None,
+        tripped_ms: 0,
+        input_price: 1.0,
+        output_price: -1.0,
     }
 }
 
@@ -265,7 +265,7 @@ async fn route_orders_candidates_and_cannot_make_one_up() {
         r#""headroom":0.25"#,
         r#""total_ms":800.0"#,
         r#""tokens_per_second":50.0"#,
-        r#""output_price":null"#,
+        r#""output_price":-1.0"#,
     ] {
         assert!(shown.contains(part), "{part} in {shown}");
     }

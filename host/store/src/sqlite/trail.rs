@@ -1,9 +1,9 @@
 //! Attempts and decisions of a call, as one short text: nobody searches in them, so they are not
 //! worth tables of their own, which would double the cost of a row.
 //!
-//! `{"a":[[channel,key,status,failure,ms],…],"d":[[decider,micros],[decider,micros,verdict],…]}`,
-//! where the decider is a number in `ledger_deciders`, and a verdict that is not there is the usual
-//! one.
+//! `{"a":[[channel,key,status,failure,ms],…],"d":[[decider],[decider,micros],[decider,micros,verdict],…]}`,
+//! where the decider is a number in `ledger_deciders`. The verdicts of most decisions are not written:
+//! one with its microseconds alone allowed the call, one with nothing was remembered.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::call::{AttemptRow, Decider, Decision};
+use crate::call::{AttemptRow, Decider, Decision, REMEMBERED};
 use crate::error::StoreError;
 
 #[derive(Serialize, Deserialize)]
@@ -24,12 +24,10 @@ pub(super) struct AttemptText<'a>(
     u32,
 );
 
-/// The verdict of nearly all decisions, which is therefore not written.
-const USUAL: &str = "allow";
+const ALLOW: &str = "allow";
 
-/// A decision as it was read: the decider's number, microseconds, and the verdict where it was
-/// written.
-pub(super) struct DecisionText(i64, u32, Option<String>);
+/// A decision as it was read: the decider's number, microseconds, the verdict.
+pub(super) struct DecisionText(i64, u32, Cow<'static, str>);
 
 impl<'de> Deserialize<'de> for DecisionText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,14 +36,18 @@ impl<'de> Deserialize<'de> for DecisionText {
             type Value = DecisionText;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("two or three values")
+                f.write_str("one to three values")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let missing = |at| A::Error::invalid_length(at, &self);
-                let decider = list.next_element()?.ok_or_else(|| missing(0))?;
-                let micros = list.next_element()?.ok_or_else(|| missing(1))?;
-                Ok(DecisionText(decider, micros, list.next_element()?))
+                let missing = || A::Error::invalid_length(0, &self);
+                let decider = list.next_element()?.ok_or_else(missing)?;
+                let Some(micros) = list.next_element()? else {
+                    return Ok(DecisionText(decider, 0, Cow::Borrowed(REMEMBERED)));
+                };
+                let verdict = list.next_element::<String>()?;
+                let verdict = verdict.map_or(Cow::Borrowed(ALLOW), Cow::Owned);
+                Ok(DecisionText(decider, micros, verdict))
             }
         }
         deserializer.deserialize_seq(List)
@@ -99,10 +101,10 @@ pub(super) fn write(
             verdict,
         } = decision;
         let number = number_of(by)?;
-        if *verdict == USUAL {
-            push(text, index, &(number, micros))?;
-        } else {
-            push(text, index, &(number, micros, verdict))?;
+        match &**verdict {
+            REMEMBERED => push(text, index, &(number,))?,
+            ALLOW => push(text, index, &(number, micros))?,
+            verdict => push(text, index, &(number, micros, verdict))?,
         }
     }
     text.extend_from_slice(b"]}");
@@ -144,7 +146,7 @@ pub(super) fn read(
         decisions.push(Decision {
             by: decider(number)?,
             micros,
-            verdict: verdict.map_or(Cow::Borrowed(USUAL), Cow::Owned),
+            verdict,
         });
     }
     Ok((attempts, decisions))

@@ -24,15 +24,21 @@ use crate::body::BodyError;
 use crate::origin::Http2;
 use crate::tls::TlsSettings;
 
+mod way;
+
 const QUICK: Timeouts = Timeouts {
     connect_ms: 300,
+    tls_ms: 300,
     first_byte_ms: 300,
     idle_stream_ms: 200,
+    total_ms: 600_000,
 };
 const PATIENT: Timeouts = Timeouts {
     connect_ms: 10_000,
+    tls_ms: 10_000,
     first_byte_ms: 10_000,
     idle_stream_ms: 10_000,
+    total_ms: 600_000,
 };
 
 fn pool_with(change: impl FnOnce(&mut PoolSettings)) -> Pool {
@@ -226,7 +232,7 @@ async fn nobody_listening_is_told_apart_from_a_name_that_does_not_resolve() {
 }
 
 #[tokio::test(flavor = "local")]
-async fn a_handshake_that_hangs_is_a_connect_timeout() {
+async fn a_handshake_that_hangs_is_told_apart() {
     let origin = server(async |_, stream| {
         sleep(Duration::from_secs(60)).await;
         drop(stream);
@@ -235,7 +241,7 @@ async fn a_handshake_that_hangs_is_a_connect_timeout() {
     let (origin, _) = Origin::parse(&format!("https://127.0.0.1:{}", origin.port())).unwrap();
     for http2 in [Http2::Auto, Http2::Never] {
         let timeouts = Timeouts {
-            connect_ms: 50,
+            tls_ms: 50,
             ..PATIENT
         };
         let origin = origin.clone().with_http2(http2);
@@ -243,10 +249,7 @@ async fn a_handshake_that_hangs_is_a_connect_timeout() {
             .send(&origin, post("/", ""), &timeouts)
             .await
             .unwrap_err();
-        assert_eq!(
-            (error.kind, error.sent),
-            (SendErrorKind::ConnectTimeout, false)
-        );
+        assert_eq!((error.kind, error.sent), (SendErrorKind::TlsTimeout, false));
         // The bound for the first byte ends it too, and knows what it ended.
         let timeouts = Timeouts {
             first_byte_ms: 50,
@@ -704,7 +707,7 @@ async fn those_who_wait_for_a_connection_share_its_failure() {
     let (origin, _) = Origin::parse(&format!("https://127.0.0.1:{}", origin.port())).unwrap();
     let pool = pool();
     let timeouts = Timeouts {
-        connect_ms: 50,
+        tls_ms: 50,
         ..PATIENT
     };
     let one = async || {
@@ -714,7 +717,7 @@ async fn those_who_wait_for_a_connection_share_its_failure() {
             .kind
     };
     let kinds = tokio::join!(one(), one(), one());
-    let timed_out = SendErrorKind::ConnectTimeout;
+    let timed_out = SendErrorKind::TlsTimeout;
     assert_eq!(kinds, (timed_out, timed_out, timed_out));
     assert_eq!(*accepted.borrow(), 1);
 }
@@ -782,6 +785,7 @@ mod pem_file {
 fn trusting(ca: &pem_file::Ca) -> Pool {
     let settings = TlsSettings {
         extra_ca_files: vec![ca.0.clone()],
+        ..TlsSettings::default()
     };
     Pool::new(PoolSettings::default(), Tls::new(&settings).unwrap())
 }
@@ -833,6 +837,7 @@ fn a_file_without_certificates_is_reported() {
     ] {
         let settings = TlsSettings {
             extra_ca_files: vec![path],
+            ..TlsSettings::default()
         };
         let error = Tls::new(&settings).err().unwrap().to_string();
         assert!(error.contains(says), "{error}");

@@ -45,9 +45,9 @@ pub(crate) fn candidates(candidates: &[Candidate]) -> Value {
             "in_flight": candidate.in_flight,
             "usable_keys": candidate.usable_keys,
             "headroom": candidate.headroom,
+            "tripped_ms": candidate.tripped_ms,
             "input_price": candidate.input_price,
             "output_price": candidate.output_price,
-            "tripped": candidate.tripped,
         })
     };
     candidates.iter().map(show).collect()

@@ -88,10 +88,10 @@ pub struct CandidateCase {
     pub in_flight: u32,
     pub usable_keys: Option<u32>,
     pub headroom: Option<f32>,
-    pub input_price: Option<u64>,
-    pub output_price: Option<u64>,
     #[serde(default)]
-    pub tripped: bool,
+    pub tripped_ms: u32,
+    pub input_price: Option<f32>,
+    pub output_price: Option<f32>,
 }
 
 impl CallCase {
@@ -149,9 +149,9 @@ impl CandidateCase {
             in_flight: self.in_flight,
             usable_keys: self.usable_keys.unwrap_or(1),
             headroom: self.headroom.unwrap_or(1.0),
-            tripped: self.tripped,
-            input_price: self.input_price,
-            output_price: self.output_price,
+            tripped_ms: self.tripped_ms,
+            input_price: self.input_price.unwrap_or(-1.0),
+            output_price: self.output_price.unwrap_or(-1.0),
         }
     }
 }

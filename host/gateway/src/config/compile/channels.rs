@@ -1,11 +1,14 @@
-//! `[[channel]]`.
+//! `[[channel]]`. What is read from files here (certificates) is read again by every reload.
+
+mod way;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::{check_unique, resolve};
-use crate::config::model::Channel;
+use crate::config::model::{Channel, ChannelKey, KeyTerms};
 use crate::config::report::Report;
 use crate::config::setting::At;
 use crate::config::types::{HeaderText, header_name};
@@ -13,6 +16,7 @@ use crate::config::written::{self, ChannelDialect};
 
 pub(super) fn compile(
     channels: Vec<At<written::Channel>>,
+    extra_ca_files: &[PathBuf],
     report: &mut Report<'_>,
 ) -> Vec<Channel> {
     check_unique(
@@ -22,20 +26,31 @@ pub(super) fn compile(
     );
     channels
         .into_iter()
-        .map(|channel| compile_one(channel.value, report))
+        .map(|channel| compile_one(channel.value, extra_ca_files, report))
         .collect()
 }
 
-fn compile_one(channel: written::Channel, report: &mut Report<'_>) -> Channel {
+fn compile_one(
+    channel: written::Channel,
+    extra_ca_files: &[PathBuf],
+    report: &mut Report<'_>,
+) -> Channel {
     check_fake(&channel, report);
+    check_breaker(&channel.breaker, report);
+    way::check(&channel, report);
+    // The same goes for a channel's files as for its keys, below.
+    let proxy = way::proxy(&channel, report);
+    let tls = way::tls(&channel, extra_ca_files, report);
     let name = channel.name.value.0.clone();
-    if channel.keys.is_empty() && channel.base_url.is_none() && !is_fake(&channel) {
+    if channel.keys.is_empty()
+        && channel.key.is_empty()
+        && channel.base_url.is_none()
+        && !is_fake(&channel)
+    {
         // A server of one's own may need no key; the providers themselves all do.
         report.warning(format!("the channel {name} has no keys"));
     }
-    // What is out of use may miss its keys: that can be why it is.
-    let used = channel.keys.iter().filter(|_| !channel.disabled);
-    let keys = used.filter_map(|key| resolve(key, report)).collect();
+    let keys = keys(&channel, report);
     let fake = is_fake(&channel).then(|| channel.fake.map(|fake| fake.value).unwrap_or_default());
     Channel {
         name,
@@ -45,6 +60,8 @@ fn compile_one(channel: written::Channel, report: &mut Report<'_>) -> Channel {
             .map(|url| url.value)
             .or_else(|| default_url(channel.dialect)),
         keys,
+        key_strategy: channel.key_strategy,
+        sticky_by: channel.sticky_by,
         models: channel.models,
         model_map: model_map(channel.model_map, report),
         labels: channel.labels,
@@ -56,8 +73,45 @@ fn compile_one(channel: written::Channel, report: &mut Report<'_>) -> Channel {
         http2: channel.http2,
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
         balance: channel.balance,
+        timeouts: channel.timeout.iter().map(way::timeout).collect(),
+        proxy,
+        tls,
+        cascade: channel.cascade,
+        breaker: channel.breaker.value,
         fake,
     }
+}
+
+/// The plain keys, then those with more to say. What is out of use may miss its keys: that can be
+/// why it is.
+fn keys(channel: &written::Channel, report: &mut Report<'_>) -> Vec<ChannelKey> {
+    check_unique(
+        "key",
+        channel.key.iter().filter_map(|key| key.value.name.as_ref()),
+        report,
+    );
+    if channel.disabled {
+        return Vec::new();
+    }
+    let plain = channel.keys.iter();
+    let mut keys: Vec<_> = plain
+        .filter_map(|key| resolve(key, report).map(ChannelKey::plain))
+        .collect();
+    keys.extend(channel.key.iter().filter_map(|key| {
+        let key = &key.value;
+        Some(ChannelKey {
+            secret: resolve(&key.secret, report)?,
+            name: key.name.as_ref().map(|name| name.value.0.clone()),
+            terms: KeyTerms {
+                weight: key.weight,
+                level: key.level,
+                rpm: key.rpm,
+                tpm: key.tpm,
+                in_flight_max: key.in_flight_max,
+            },
+        })
+    }));
+    keys
 }
 
 fn is_fake(channel: &written::Channel) -> bool {
@@ -80,6 +134,20 @@ fn check_fake(channel: &written::Channel, report: &mut Report<'_>) {
         url.error(
             report,
             "has no meaning with the dialect \"fake\", which sends nothing anywhere",
+        );
+    }
+}
+
+fn check_breaker(breaker: &At<written::Breaker>, report: &mut Report<'_>) {
+    let Some(max_ms) = breaker.value.open_max_ms else {
+        return;
+    };
+    if let Some(first_ms) = breaker.value.open_first_ms
+        && max_ms < first_ms
+    {
+        breaker.error(
+            report,
+            format!("open_max_ms, {max_ms}, is less than open_first_ms, {first_ms}"),
         );
     }
 }

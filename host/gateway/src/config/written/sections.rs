@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::schema::{settings, words};
-use crate::config::types::LogLevel;
+use crate::config::types::{Globs, LogLevel};
 
 words! {
     /// How log lines look.
@@ -48,6 +48,11 @@ settings! {
         connections_max: usize = 20_000, within 1..=10_000_000;
         /// Most attempts that one call may make, whatever policies order.
         attempts_max: usize = 8, within 1..=64;
+        /// Most gateways that a call may have passed before this one (`x-weir-hops`). Calls that have
+        /// passed more are refused with status 508, as are those that have been here before
+        /// (`x-weir-via`). Both headers are believed from anybody: they can only bring the refusal
+        /// nearer, and whoever sends none begins at 0 as every client does.
+        hops_max: u32 = 8, within 0..=64;
         /// Largest reply that is held in memory for a policy that looks into whole replies.
         reply_buffer_max_bytes: usize = 33_554_432, within 1_024..=4_294_967_296;
         /// Output tokens that are reserved from limits for a call that sets no bound of its own.
@@ -58,12 +63,16 @@ settings! {
 settings! {
     /// Connections to providers.
     pub struct Upstream {
-        /// Time for name lookup, TCP and TLS together.
+        /// Time for name lookup and TCP together, and for the tunnel where there is a proxy.
         connect_timeout_ms: u64 = 5_000, within 1..=600_000;
-        /// Longest time until a reply begins. A channel can set its own.
+        /// Time for the TLS handshake.
+        tls_timeout_ms: u64 = 5_000, within 1..=600_000;
+        /// Longest time until a reply begins. A channel can set its own, as for all these times.
         first_byte_timeout_ms: u64 = 120_000, within 1..=86_400_000;
         /// Longest pause within a reply.
         idle_stream_timeout_ms: u64 = 60_000, within 1..=86_400_000;
+        /// Longest time for one attempt, from its begin to the end of the reply.
+        attempt_timeout_ms: u64 = 3_600_000, within 1..=86_400_000;
         /// Most connections that are kept open while nobody uses them.
         idle_connections_max: usize = 64, within 0..=100_000;
         /// Time after which an unused connection is closed.
@@ -74,6 +83,12 @@ settings! {
         header_max_bytes: usize = 65_536, within 8_192..=16_777_216;
         /// Silence on a busy HTTP/2 connection after which a PING asks whether the other side lives.
         http2_ping_ms: u64 = 20_000, within 1_000..=3_600_000;
+        /// Longest time that the addresses of a name are remembered. 0: each new connection asks. A
+        /// name none of whose addresses can be connected to is asked for again at once.
+        dns_cache_ms: u64 = 5_000, within 0..=3_600_000;
+        /// Age from which a connection takes no further call, so that a provider's new address is
+        /// taken up. Calls under way end as they would have.
+        connection_max_age_ms: u64 = 300_000, within 100..=86_400_000;
         /// Files with certificates (PEM) of authorities to trust besides the public ones.
         ca_files: Vec<PathBuf>;
     }
@@ -102,6 +117,10 @@ settings! {
         compile_timeout_ms: u64 = 60_000, within 100..=3_600_000;
         /// Memory for compiling one policy.
         compile_memory_max_bytes: usize = 2_147_483_648, within 67_108_864..=1_099_511_627_776;
+        /// Longest time for which an answer of `access` or `limit` is used again without asking the
+        /// policy, where the policy says that it holds (`call.remember`). 0: policies are asked every
+        /// time.
+        remember_max_ms: u64 = 60_000, within 0..=3_600_000;
         /// Largest file of a policy.
         policy_size_max_bytes: usize = 33_554_432, within 1_024..=1_073_741_824;
         /// Failures of a new version within `rollback_window_ms` that bring back the version before.
@@ -119,5 +138,72 @@ settings! {
         first_ms: u64 = 1_000, within 1..=86_400_000;
         /// The longest rest.
         max_ms: u64 = 300_000, within 1..=86_400_000;
+        /// Time after which a provider key that was found dead is tried again, by asking the provider
+        /// for its list of models; each further try waits twice as long. 0: never.
+        key_retest_first_ms: u64 = 60_000, within 0..=86_400_000;
+        /// The longest time between two such tries.
+        key_retest_max_ms: u64 = 3_600_000, within 100..=604_800_000;
+    }
+}
+
+settings! {
+    /// What is tried again when a provider fails, and for how long.
+    pub struct Retry {
+        /// Retries and hedges over all calls of the last ten seconds, in percent: for the whole gateway
+        /// and again for each channel, so that an outage is not multiplied. A key that has not failed
+        /// lately is tried all the same, and counted.
+        budget_percent: u32 = 20, within 0..=1_000;
+        /// Retries within ten seconds that are allowed however few calls there are.
+        budget_floor: u32 = 10, within 0..=1_000_000;
+        /// Times that one call may try a channel with the same key again, after a pause, where
+        /// there is nothing else to try.
+        same_target_max: u32 = 1, within 0..=16;
+        /// The pause before that, on average; it is doubled each time, and varied by half.
+        backoff_ms: u64 = 100, within 0..=60_000;
+        /// Longest time from the arrival of a call until its reply begins, over all attempts. Callers
+        /// can ask for less with `x-weir-timeout-ms`.
+        call_deadline_ms: u64 = 600_000, within 1..=86_400_000;
+        /// Longest time that the beginning of a reply is held back until there is something in it:
+        /// the first words of a stream, the end of a whole reply. Until then another attempt can take
+        /// over unseen. 0: nothing is held back, nor looked at.
+        hold_ms: u64 = 2_000, within 0..=600_000;
+        /// Most bytes of a reply that are held back.
+        hold_max_bytes: usize = 262_144, within 0..=67_108_864;
+    }
+}
+
+settings! {
+    /// How long it is remembered which channel and key made what a provider keeps, so that calls
+    /// that name it go there.
+    pub struct Pins {
+        /// For stored responses and containers.
+        answer_ttl_ms: u64 = 86_400_000, within 0..=31_536_000_000;
+        /// For files, batches and whatever else is made to stay.
+        object_ttl_ms: u64 = 2_592_000_000, within 0..=31_536_000_000;
+    }
+}
+
+words! {
+    /// What leads to another model.
+    pub enum FallbackCause {
+        /// No channel brought an answer.
+        Error = "error",
+        /// The prompt does not fit into the model's window.
+        ContextLength = "context_length",
+        /// The provider's filter does not let the request through.
+        ContentRefusal = "content_refusal",
+    }
+}
+
+settings! {
+    /// Other models for calls that a model does not serve.
+    pub struct Fallback {
+        /// Models, as callers name them.
+        model: Globs;
+        /// What leads to another model. Default: `error` alone.
+        on: Vec<FallbackCause>;
+        /// The models that are asked instead, in order. They must be served by a channel that the
+        /// caller's dialect can go to.
+        to: Vec<String>;
     }
 }

@@ -12,17 +12,20 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use tokio::time::Sleep;
 use weir_base::Fault;
-use weir_upstream::{Body as UpstreamBody, SendError};
+use weir_upstream::{Body as UpstreamBody, Timeouts};
 use weir_wire::fake;
 
+use super::failure::Failed;
+use super::hold::{self, Bounds, Held};
+use super::key::heard;
 use super::{Reply, Source};
-use crate::keys::ProviderKey;
+use crate::keys::Lease;
+use crate::pipeline::cascade;
 use crate::pipeline::channel::{Channel, Target};
 use crate::pipeline::open::Open;
 use crate::pipeline::route::Planned;
 use crate::pipeline::target;
 use crate::pipeline::worker::Worker;
-use crate::telemetry::AttemptOutcome;
 
 /// The largest error body that is read whole, in bytes. Providers' errors are a few hundred.
 const ERROR_BODY_MAX_BYTES: usize = 1 << 20;
@@ -35,6 +38,9 @@ pub struct Got {
     pub headers: HeaderMap,
     /// The body: whole for an error, to come for anything else.
     pub source: Source,
+    /// Until when the key has used up one of its limits, in milliseconds since the Unix epoch, where
+    /// the provider says so.
+    pub spent_until_ms: Option<u64>,
 }
 
 impl Got {
@@ -57,47 +63,24 @@ impl Got {
     }
 }
 
-/// Why no answer came.
-pub enum Failed {
-    /// The request was not sent, or no head came back.
-    Send(SendError),
-    /// The head of an error came, its body did not.
-    Reply(String),
-}
-
-impl Failed {
-    /// The word in the ledger.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Failed::Send(error) => error.kind.as_str(),
-            Failed::Reply(_) => "broken_reply",
-        }
-    }
-
-    /// The word in the metrics.
-    pub fn outcome(&self) -> AttemptOutcome {
-        match self {
-            Failed::Send(error) if error.is_timeout() => AttemptOutcome::TimedOut,
-            Failed::Send(_) => AttemptOutcome::Unreachable,
-            Failed::Reply(_) => AttemptOutcome::Broken,
-        }
-    }
-}
-
-/// Sends the call to the channel with the key.
+/// Sends the call to the channel with the key, and brings the head of the reply and as much of its
+/// body as must be seen before it can go out.
 pub async fn send(
     worker: &Rc<Worker>,
     open: &Open,
     planned: &Planned,
-    key: Option<&ProviderKey>,
+    lease: Option<&Lease>,
     model: &str,
+    bounds: Bounds,
 ) -> Result<Result<Got, Failed>, Fault> {
     let channel = &*planned.channel;
     let call = &open.call;
     match &channel.target {
-        Target::Fake(options) => answer_fake(worker, open, channel, options, model)
-            .await
-            .map(Ok),
+        Target::Fake(options) => {
+            let mut got = answer_fake(worker, open, channel, options, model).await?;
+            got.spent_until_ms = heard(open, lease, model, &got.headers, worker.now_ms());
+            Ok(Ok(got))
+        }
         Target::Http {
             family,
             origin,
@@ -107,36 +90,66 @@ pub async fn send(
                 let asked = call.request();
                 let body = target::body(call, &asked, channel, model)?;
                 let target = target::path_and_query(call, *family, base_path, model, &asked.model)?;
-                (
-                    target::request(call, &asked, target, channel, key, body.bytes),
-                    body.asked_usage,
-                )
+                let key = lease.map(|lease| &**lease);
+                let mut request = target::request(call, &asked, target, channel, key, body.bytes);
+                if channel.cascade {
+                    let node = &worker.shared.node;
+                    cascade::mark(request.headers_mut(), call, &asked.headers, node);
+                }
+                (request, body.asked_usage)
             };
-            let mut timeouts = channel.timeouts;
-            if let Some(first_byte_ms) = planned.first_byte_timeout_ms {
-                timeouts.first_byte_ms = timeouts.first_byte_ms.min(u64::from(first_byte_ms));
-            }
+            let timeouts = Timeouts {
+                first_byte_ms: bounds.first_byte_ms,
+                ..*channel.timeouts.of(call.operation)
+            };
             let response = match worker.upstream.send(origin, request, &timeouts).await {
                 Ok(response) => response,
                 Err(error) => return Ok(Err(Failed::Send(error))),
             };
             let (head, body) = response.into_parts();
-            let status = head.status.as_u16();
-            let source = if status >= 400 {
-                match read_error(body).await {
-                    Ok(body) => Source::Whole(body),
-                    Err(problem) => return Ok(Err(Failed::Reply(problem))),
-                }
-            } else {
-                Source::Upstream { body, hides_usage }
-            };
-            Ok(Ok(Got {
-                status,
-                headers: head.headers,
-                source,
+            // Whatever becomes of its body, and of the race that it may be in.
+            let spent_until_ms = heard(open, lease, model, &head.headers, worker.now_ms());
+            let got = receive(open, head, body, hides_usage, bounds).await;
+            Ok(got.map(|got| Got {
+                spent_until_ms,
+                ..got
             }))
         }
     }
+}
+
+/// What there is to a reply before it can go out.
+async fn receive(
+    open: &Open,
+    head: http::response::Parts,
+    mut body: UpstreamBody,
+    hides_usage: bool,
+    bounds: Bounds,
+) -> Result<Got, Failed> {
+    let status = head.status.as_u16();
+    let source = if status >= 400 {
+        Source::Whole(read_error(body).await.map_err(Failed::Reply)?)
+    } else if bounds.hold_ms == 0 {
+        Source::Upstream {
+            body,
+            held: Held::default(),
+            hides_usage,
+        }
+    } else {
+        let expected = hold::expected(&open.call, open.facts.streaming, status, &head.headers)?;
+        let held = hold::begin(&mut body, expected, bounds).await?;
+        Source::Upstream {
+            body,
+            held,
+            hides_usage,
+        }
+    };
+    Ok(Got {
+        status,
+        headers: head.headers,
+        source,
+        spent_until_ms: None,
+    })
 }
 
 async fn read_error(mut body: UpstreamBody) -> Result<Bytes, String> {
@@ -210,6 +223,7 @@ async fn answer_fake(
                 status: reply.status,
                 headers,
                 source: Source::Whole(body),
+                spent_until_ms: None,
             });
         }
         fake::Body::Whole(body) => VecDeque::from([body]),
@@ -225,6 +239,7 @@ async fn answer_fake(
         status: reply.status,
         headers,
         source: Source::Fake { body, hides_usage },
+        spent_until_ms: None,
     })
 }
 

@@ -64,6 +64,9 @@ pub fn judge(got: &Got) -> Verdict {
                 _ => Verdict::OtherKey,
             }
         }
+        // A loop of gateways: whatever else was tried would go round it too, and each gateway in it
+        // would try again.
+        508 => Verdict::Answer,
         408 | 409 | 500..=599 => Verdict::NextChannel,
         _ => Verdict::Answer,
     }

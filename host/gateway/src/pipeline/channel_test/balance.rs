@@ -3,31 +3,26 @@
 //! Five formats are known. Which one a channel speaks follows from the host of its base URL or from
 //! its setting `balance`. Nothing is kept: this is a look, not a limit.
 
-use std::rc::Rc;
-use std::sync::Arc;
-
-use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Uri};
-use http_body_util::BodyExt;
+use http::{HeaderValue, Request, Uri};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use weir_upstream::{Origin, RequestBody};
+use weir_base::Operation;
+use weir_upstream::{Origin, Pool, RequestBody, Timeouts};
 use weir_wire::dialect::Family;
 
-use super::Cause;
 use super::cause::{Finding, answered, is_page};
-use super::exchange::Came;
-use super::run::secret;
+use super::run::{secret, within};
+use super::{BalanceOrder, Cause};
 use crate::config::BalanceSource;
 use crate::keys::ProviderKey;
-use crate::pipeline::attempt::send::Failed;
 use crate::pipeline::channel::{Channel, Target};
-use crate::pipeline::worker::Worker;
+use crate::pipeline::exchange;
 
-/// The largest answer that is read, in bytes.
-const ANSWER_MAX_BYTES: usize = 1 << 20;
+/// Keys that are asked about at one time.
+const KEYS_AT_ONCE: usize = 4;
 
 /// An amount on an account.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -65,11 +60,8 @@ pub struct KeyBalance {
 pub struct NoBalance(String);
 
 /// Asks with each key.
-pub(super) async fn read(
-    worker: &Rc<Worker>,
-    channel: &Arc<Channel>,
-    keys: &[Arc<ProviderKey>],
-) -> Result<Vec<KeyBalance>, NoBalance> {
+pub(super) async fn read(pool: &Pool, order: &BalanceOrder) -> Result<Vec<KeyBalance>, NoBalance> {
+    let channel = &*order.channel;
     let Target::Http {
         family,
         origin,
@@ -91,48 +83,58 @@ pub(super) async fn read(
             origin.host()
         )));
     };
-    let keys: Vec<Option<&ProviderKey>> = match keys {
+    let keys: Vec<Option<&ProviderKey>> = match order.keys.as_slice() {
         [] => vec![None],
         keys => keys.iter().map(|key| Some(&**key)).collect(),
     };
-    let mut answers = Vec::new();
-    for key in keys {
+    let timeouts = within(channel, Operation::Models, order.timeout_ms);
+    let answers = stream::iter(keys).map(|key| async move {
         let asking = Asking {
-            worker,
+            pool,
             channel,
             origin,
             base_path,
+            timeouts: &timeouts,
             key,
         };
-        let read = asking.read(source).await;
-        if let Err(finding) = &read
-            && channel.balance == BalanceSource::Auto
-            && source == BalanceSource::OpenaiBilling
-            && finding.cause == Cause::BaseUrlWrong
-        {
-            // It was only worth a try.
-            return Err(NoBalance(format!(
-                "{} has none of the known endpoints for the balance of an account",
-                origin.host()
-            )));
-        }
-        let (amounts, finding) = match read {
-            Ok(amounts) => (amounts, None),
-            Err(finding) => (Vec::new(), Some(finding)),
-        };
-        let (cause, message) = finding
-            .map(|finding| (finding.cause, finding.message))
-            .unzip();
-        answers.push(KeyBalance {
-            key: key.map(|key| key.id.to_string()),
-            ok: cause.is_none(),
-            source: source.as_str().to_owned(),
-            amounts,
-            cause,
-            message,
-        });
+        (key, asking.read(source).await)
+    });
+    let answers: Vec<_> = answers.buffered(KEYS_AT_ONCE).collect().await;
+    let is_guess = channel.balance == BalanceSource::Auto && source == BalanceSource::OpenaiBilling;
+    let was_wrong = |(_, read): &(_, Result<_, Finding>)| {
+        let found = read.as_ref().err();
+        found.is_some_and(|finding| finding.cause == Cause::BaseUrlWrong)
+    };
+    if is_guess && answers.iter().all(was_wrong) {
+        return Err(NoBalance(format!(
+            "{} has none of the known endpoints for the balance of an account",
+            origin.host()
+        )));
     }
-    Ok(answers)
+    let views = answers.into_iter();
+    Ok(views.map(|(key, read)| view(key, source, read)).collect())
+}
+
+fn view(
+    key: Option<&ProviderKey>,
+    source: BalanceSource,
+    read: Result<Vec<Amount>, Finding>,
+) -> KeyBalance {
+    let (amounts, finding) = match read {
+        Ok(amounts) => (amounts, None),
+        Err(finding) => (Vec::new(), Some(finding)),
+    };
+    let (cause, message) = finding
+        .map(|finding| (finding.cause, finding.message))
+        .unzip();
+    KeyBalance {
+        key: key.map(|key| key.id.to_string()),
+        ok: cause.is_none(),
+        source: source.as_str().to_owned(),
+        amounts,
+        cause,
+        message,
+    }
 }
 
 /// The format that the provider at `host` speaks. Resellers are many and most have OpenAI's old
@@ -176,10 +178,11 @@ fn by_host(family: Family, host: &str) -> Option<BalanceSource> {
 
 /// One key's question.
 struct Asking<'a> {
-    worker: &'a Rc<Worker>,
+    pool: &'a Pool,
     channel: &'a Channel,
     origin: &'a Origin,
     base_path: &'a str,
+    timeouts: &'a Timeouts,
     key: Option<&'a ProviderKey>,
 }
 
@@ -221,7 +224,6 @@ impl Asking<'_> {
         let target = PathAndQuery::try_from(path)
             .map_err(|_| Finding::new(Cause::NotSent, "The base URL's path cannot be sent."))?;
         let mut request = Request::new(RequestBody::empty());
-        *request.method_mut() = Method::GET;
         *request.uri_mut() = Uri::from(target);
         let headers = request.headers_mut();
         headers.extend(self.channel.headers.clone());
@@ -231,13 +233,13 @@ impl Asking<'_> {
             let bearer = if text.starts_with("Bearer ") {
                 value
             } else {
-                http::HeaderValue::try_from(format!("Bearer {text}")).unwrap_or(value)
+                HeaderValue::try_from(format!("Bearer {text}")).unwrap_or(value)
             };
             headers.remove(name);
             headers.insert(http::header::AUTHORIZATION, sensitive(bearer));
         }
-        let came = self.send(request).await;
-        let (body, headers, _) = answered(&came, secret(self.key))?;
+        let asked = exchange::send(self.pool, self.origin, request, self.timeouts).await;
+        let (headers, body) = answered(&asked.came, secret(self.key))?;
         if is_page(headers, body) {
             return Err(Finding::new(
                 Cause::BaseUrlWrong,
@@ -246,44 +248,11 @@ impl Asking<'_> {
         }
         serde_json::from_slice(body).map_err(|_| unreadable())
     }
-
-    async fn send(&self, request: Request<RequestBody>) -> Came {
-        let sent = self
-            .worker
-            .upstream
-            .send(self.origin, request, &self.channel.timeouts);
-        let (head, mut body) = match sent.await {
-            Ok(response) => response.into_parts(),
-            Err(error) => return Came::Nothing(Failed::Send(error)),
-        };
-        let mut whole = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let reason = match frame.map(|frame| frame.into_data().unwrap_or_default()) {
-                Ok(data) if whole.len() + data.len() <= ANSWER_MAX_BYTES => {
-                    whole.extend_from_slice(&data);
-                    continue;
-                }
-                Ok(_) => format!("it has more than {ANSWER_MAX_BYTES} bytes"),
-                Err(error) => error.to_string(),
-            };
-            return Came::Nothing(Failed::Reply(reason));
-        }
-        reply(head.status.as_u16(), head.headers, whole.freeze())
-    }
 }
 
-fn sensitive(mut value: http::HeaderValue) -> http::HeaderValue {
+fn sensitive(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
-}
-
-fn reply(status: u16, headers: HeaderMap, body: Bytes) -> Came {
-    Came::Reply {
-        status,
-        headers,
-        body,
-        stream: None,
-    }
 }
 
 fn understood(amounts: Option<Vec<Amount>>) -> Result<Vec<Amount>, Finding> {

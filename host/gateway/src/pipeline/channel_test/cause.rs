@@ -5,13 +5,14 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use weir_upstream::{SendError, SendErrorKind};
+use weir_base::Usage;
+use weir_upstream::{BodyError, SendError, SendErrorKind};
 use weir_wire::dialect::{Dialect, Family};
 use weir_wire::error::dead_key;
-use weir_wire::usage::StreamReport;
+use weir_wire::usage::{StreamReport, StreamUsage, read_whole};
 
-use super::exchange::Came;
-use crate::pipeline::attempt::send::Failed;
+use crate::pipeline::exchange::{Break, Came};
+use crate::pipeline::target::is_event_stream;
 
 /// Characters of a provider's own message that are passed on.
 const MESSAGE_MAX_CHARS: usize = 300;
@@ -28,8 +29,18 @@ pub enum Cause {
     ConnectionRefused,
     /// No connection could be made, for another reason.
     ConnectionFailed,
+    /// Connecting took too long.
+    ConnectionTimedOut,
     /// The connection ended before a reply.
     ConnectionClosed,
+    /// The channel's proxy cannot be used.
+    ProxyFailed,
+    /// The channel's proxy wants another user name and password.
+    ProxyLoginRefused,
+    /// The channel's proxy works, and does not connect to the provider.
+    ProxyTargetRefused,
+    /// What answers at the address does not speak HTTP.
+    NotHttp,
     /// The server's certificate has expired, or is not valid yet.
     TlsExpired,
     /// The server's certificate was issued by nobody who is trusted.
@@ -38,7 +49,7 @@ pub enum Cause {
     TlsWrongName,
     /// The TLS handshake failed otherwise.
     TlsFailed,
-    /// Connecting, the reply's begin, or a part of it took too long.
+    /// The reply's begin, or a part of it, took too long.
     TimedOut,
     /// The provider says that the key is of no more use.
     KeyDead,
@@ -68,7 +79,12 @@ impl Cause {
             Cause::DnsFailed => "dns_failed",
             Cause::ConnectionRefused => "connection_refused",
             Cause::ConnectionFailed => "connection_failed",
+            Cause::ConnectionTimedOut => "connection_timed_out",
             Cause::ConnectionClosed => "connection_closed",
+            Cause::ProxyFailed => "proxy_failed",
+            Cause::ProxyLoginRefused => "proxy_login_refused",
+            Cause::ProxyTargetRefused => "proxy_target_refused",
+            Cause::NotHttp => "not_http",
             Cause::TlsExpired => "tls_expired",
             Cause::TlsUnknownCa => "tls_unknown_ca",
             Cause::TlsWrongName => "tls_wrong_name",
@@ -101,6 +117,21 @@ impl Cause {
             Cause::ConnectionFailed => {
                 "No connection to the base URL's host could be made; check the network and firewalls between."
             }
+            Cause::ConnectionTimedOut => {
+                "No connection was made in time; check the host and port of the base URL, the network and firewalls between."
+            }
+            Cause::ProxyFailed => {
+                "The channel's proxy cannot be used; check its address and kind, and whether it runs."
+            }
+            Cause::ProxyLoginRefused => {
+                "The channel's proxy refuses the user name and password; check both."
+            }
+            Cause::ProxyTargetRefused => {
+                "The channel's proxy does not connect to the base URL's host; check the base URL, and what the proxy allows."
+            }
+            Cause::NotHttp => {
+                "What answers at the base URL does not speak HTTP; check http:// and https://, and the port."
+            }
             Cause::ConnectionClosed => {
                 "The server closed the connection before it replied; check http:// and https://, and the port."
             }
@@ -108,7 +139,7 @@ impl Cause {
                 "The server's certificate is not valid at this time; it is to be renewed there, or a clock is wrong."
             }
             Cause::TlsUnknownCa => {
-                "The server's certificate comes from an authority that is not trusted; add it to upstream.ca_files, or check the host."
+                "The server's certificate comes from an authority that is not trusted; add it to the channel's ca_file or to upstream.ca_files, or check the host."
             }
             Cause::TlsWrongName => {
                 "The server's certificate is for another name; check the host of the base URL."
@@ -117,7 +148,7 @@ impl Cause {
                 "No encrypted connection could be made; check that the port of the base URL speaks TLS."
             }
             Cause::TimedOut => {
-                "No reply came in time; check the network, or allow more with first_byte_timeout_ms."
+                "No reply came in time; check the network, or allow more with timeout_ms and the channel's own times."
             }
             Cause::KeyDead => "The provider says that this key is of no more use; replace it.",
             Cause::KeyRefused => {
@@ -171,20 +202,21 @@ impl Finding {
 /// What is wrong with what came; none where it is a reply in `dialect`. `secret` appears in no
 /// message.
 pub(super) fn judge(dialect: Dialect, came: &Came, secret: &str) -> Option<Finding> {
-    let (body, headers, stream) = match answered(came, secret) {
+    let (headers, body) = match answered(came, secret) {
         Ok(reply) => reply,
         Err(finding) => return Some(finding),
     };
-    match stream {
-        Some(report) => judge_stream(report, body, secret),
-        None => judge_whole(dialect, headers, body, secret),
+    if is_event_stream(headers) {
+        judge_stream(&report(dialect, body), body, secret)
+    } else {
+        judge_whole(dialect, headers, body, secret)
     }
 }
 
 /// The same for a list of models.
 pub(super) fn judge_list(family: Family, came: &Came, secret: &str) -> Option<Finding> {
-    let (body, headers) = match answered(came, secret) {
-        Ok((body, headers, _)) => (body, headers),
+    let (headers, body) = match answered(came, secret) {
+        Ok(reply) => reply,
         Err(finding) => return Some(finding),
     };
     if is_page(headers, body) {
@@ -222,64 +254,84 @@ pub(super) fn wants_other_bound(came: &Came) -> bool {
 pub(super) fn answered<'a>(
     came: &'a Came,
     secret: &str,
-) -> Result<(&'a [u8], &'a HeaderMap, Option<&'a StreamReport>), Finding> {
+) -> Result<(&'a HeaderMap, &'a [u8]), Finding> {
     match came {
         Came::Reply {
             status,
             headers,
             body,
-            stream,
         } => {
             if *status < 300 {
-                Ok((body, headers, stream.as_ref()))
+                Ok((headers, body))
             } else {
                 Err(of_error(*status, headers, body, secret))
             }
         }
-        Came::Nothing(Failed::Send(error)) => Err(of_send(error)),
-        Came::Nothing(Failed::Reply(reason)) | Came::Broken { reason, .. } => Err(of_break(reason)),
-        Came::Unsent(fault) => Err(Finding::seen(Cause::NotSent, &fault.message)),
+        Came::Nothing(error) => Err(of_send(error)),
+        Came::Broken { why, .. } => Err(of_break(why)),
+        Came::Unsent => Err(Finding::seen(Cause::NotSent, "")),
     }
 }
 
-fn of_break(reason: &str) -> Finding {
-    let cause = if reason.contains("stalled") {
-        Cause::TimedOut
-    } else {
-        Cause::BadReply
-    };
-    Finding::seen(cause, reason)
+/// What a stream reports of itself.
+fn report(dialect: Dialect, body: &[u8]) -> StreamReport {
+    let mut stream = StreamUsage::new(dialect);
+    stream.push(body);
+    stream.finish()
 }
 
-pub(super) fn of_send(error: &SendError) -> Finding {
-    let text = error.to_string();
-    let lower = text.to_ascii_lowercase();
+/// What a reply says was used; nothing where it is an error.
+pub(super) fn usage_of(dialect: Dialect, came: &Came) -> Option<Usage> {
+    let Came::Reply {
+        status: 200..300,
+        headers,
+        body,
+    } = came
+    else {
+        return None;
+    };
+    if is_event_stream(headers) {
+        report(dialect, body).usage
+    } else {
+        read_whole(dialect, body)
+    }
+}
+
+fn of_break(why: &Break) -> Finding {
+    match why {
+        Break::Body(error) => {
+            let cause = match error {
+                BodyError::IdleTimeout | BodyError::TotalTimeout => Cause::TimedOut,
+                BodyError::Broken(_) => Cause::BadReply,
+            };
+            Finding::seen(cause, &error.to_string())
+        }
+        Break::TooLarge => Finding::seen(Cause::BadReply, "the reply is too large"),
+        Break::AsTold => Finding::seen(Cause::BadReply, "it was told to break off"),
+    }
+}
+
+fn of_send(error: &SendError) -> Finding {
     let cause = match error.kind {
         SendErrorKind::Dns => Cause::DnsFailed,
-        SendErrorKind::Connect if lower.contains("refused") => Cause::ConnectionRefused,
+        SendErrorKind::Refused => Cause::ConnectionRefused,
         SendErrorKind::Connect => Cause::ConnectionFailed,
-        SendErrorKind::Tls => of_tls(&lower),
+        SendErrorKind::ConnectTimeout => Cause::ConnectionTimedOut,
+        SendErrorKind::CertificateExpired => Cause::TlsExpired,
+        SendErrorKind::CertificateUnknown => Cause::TlsUnknownCa,
+        SendErrorKind::CertificateName => Cause::TlsWrongName,
+        SendErrorKind::Tls | SendErrorKind::TlsTimeout => Cause::TlsFailed,
+        SendErrorKind::Proxy => Cause::ProxyFailed,
+        SendErrorKind::ProxyAuth => Cause::ProxyLoginRefused,
+        SendErrorKind::ProxyTarget => Cause::ProxyTargetRefused,
+        SendErrorKind::FirstByteTimeout
+        | SendErrorKind::TotalTimeout
+        | SendErrorKind::TooManyConnections => Cause::TimedOut,
         SendErrorKind::Closed => Cause::ConnectionClosed,
-        SendErrorKind::Protocol => Cause::BadReply,
+        SendErrorKind::Protocol => Cause::NotHttp,
         SendErrorKind::RequestBody => Cause::NotSent,
-        _ if error.is_timeout() => Cause::TimedOut,
-        _ => Cause::ConnectionFailed,
     };
-    Finding::seen(cause, &text)
-}
-
-/// rustls's own words; the tests hold them.
-fn of_tls(lower: &str) -> Cause {
-    if lower.contains("expired") || lower.contains("not valid yet") || lower.contains("notvalidyet")
-    {
-        Cause::TlsExpired
-    } else if lower.contains("unknownissuer") || lower.contains("unknown issuer") {
-        Cause::TlsUnknownCa
-    } else if lower.contains("not valid for name") || lower.contains("notvalidforname") {
-        Cause::TlsWrongName
-    } else {
-        Cause::TlsFailed
-    }
+    Finding::seen(cause, &error.to_string())
 }
 
 /// What a provider's error says.

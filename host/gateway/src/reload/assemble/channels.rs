@@ -1,29 +1,33 @@
 //! Channels of the file and the API, with their keys and what is remembered of them.
 
+mod times;
+
 use std::sync::Arc;
 
 use http::HeaderMap;
 use weir_base::Secret;
 use weir_store::DisabledKey;
-use weir_upstream::{Http2, Origin, Timeouts};
+use weir_upstream::{Http2, Origin};
 use weir_wire::dialect::Family;
 use weir_wire::fake;
 
 use super::{ChannelRegistry, Ingredients};
-use crate::config::{self, ChannelDialect};
+use crate::config::{self, ChannelDialect, KeyTerms};
 use crate::keys::{KeyPool, KeyState, ProviderKey, fingerprint, public_id};
 use crate::pipeline::channel::{Channel, Target, key_header};
+use crate::pipeline::health::Terms;
 use crate::reload::written;
 
 /// A key that died less than this ago may not have been written down yet.
 const WRITTEN_DOWN_MS: u64 = 2_000;
 
-/// Every channel that is in use. A name that the file has is the file's.
+/// Every channel that is in use, and those that are switched off. A name that the file has is the
+/// file's.
 pub(super) fn all(
     from: &Ingredients<'_>,
     registry: &mut ChannelRegistry,
     warnings: &mut Vec<String>,
-) -> Vec<Arc<Channel>> {
+) -> (Vec<Arc<Channel>>, Vec<Arc<Channel>>) {
     let mut merged = from.config.channels.clone();
     let of_api = of_api(from, warnings);
     if merged.is_empty() {
@@ -41,15 +45,21 @@ pub(super) fn all(
             merged.push(channel);
         }
     }
-    let used = merged.into_iter().filter(|channel| !channel.disabled);
-    used.filter_map(|channel| build(from, channel, registry, warnings).map(Arc::new))
-        .collect()
+    let (disabled, used): (Vec<_>, Vec<_>) =
+        merged.into_iter().partition(|channel| channel.disabled);
+    let mut built = |channels: Vec<config::Channel>| {
+        let channels = channels.into_iter();
+        channels
+            .filter_map(|channel| build(from, channel, registry, warnings).map(Arc::new))
+            .collect()
+    };
+    (built(used), built(disabled))
 }
 
 fn of_api(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Vec<config::Channel> {
     let mut channels = Vec::new();
     for channel in &from.entities.channels {
-        match written::channel(channel) {
+        match written::channel(channel, from.config, from.environment) {
             Ok(channel) => channels.push(channel),
             Err(errors) => {
                 warnings.push(format!(
@@ -73,7 +83,10 @@ fn build(
     let target = match (family, &channel.base_url) {
         (Some(family), Some(url)) => match Origin::parse(&url.to_string()) {
             Ok((origin, base_path)) => {
-                let origin = origin.with_http2(http2(channel.http2));
+                let origin = origin
+                    .with_http2(http2(channel.http2))
+                    .through(channel.proxy.clone())
+                    .secured(channel.tls.clone());
                 Target::Http {
                     family,
                     origin,
@@ -93,30 +106,25 @@ fn build(
     for (name, value) in channel.headers.iter().cloned() {
         headers.append(name, value);
     }
-    let upstream = &from.config.upstream;
+    let timeouts = times::of(&from.config.upstream, &channel);
     Some(Channel {
         number,
         labels: channel.labels.clone(),
         provider: channel.dialect.as_str(),
         target,
-        keys: KeyPool::new(keys(
-            from,
-            &channel,
-            family.unwrap_or(Family::Openai),
-            warnings,
-        )),
+        keys: KeyPool::new(
+            keys(from, &channel, family.unwrap_or(Family::Openai), warnings),
+            channel.key_strategy,
+        ),
+        sticky_by: channel.sticky_by,
         priority: channel.priority,
         weight: channel.weight,
         headers,
         stream_usage: channel.stream_usage,
-        timeouts: Timeouts {
-            connect_ms: upstream.connect_timeout_ms,
-            first_byte_ms: channel
-                .first_byte_timeout_ms
-                .unwrap_or(upstream.first_byte_timeout_ms),
-            idle_stream_ms: upstream.idle_stream_timeout_ms,
-        },
+        timeouts,
         balance: channel.balance,
+        cascade: channel.cascade,
+        breaker: Terms::of(&channel.breaker, &from.config.cooldown),
         health: registry.health(&channel.name),
         metrics: from.metrics.channel(&channel.name),
         models: channel.models,
@@ -166,31 +174,34 @@ fn keys(
     warnings: &mut Vec<String>,
 ) -> Vec<Arc<ProviderKey>> {
     let mut keys = Vec::new();
-    let mut add = |id: Option<&str>, secret: &Secret, dead: Option<(&str, u64)>| {
-        let fingerprint = fingerprint(secret);
-        let id: Arc<str> = id.map_or_else(|| public_id(&fingerprint).into(), Arc::from);
-        let Some(header) = key_header(family, secret) else {
-            let name = &channel.name;
-            warnings.push(format!(
-                "the key {id} of the channel {name} is not used: it is no header value"
-            ));
-            return;
+    let mut add =
+        |id: Option<&str>, secret: &Secret, terms: KeyTerms, dead: Option<(&str, u64)>| {
+            let fingerprint = fingerprint(secret);
+            let id: Arc<str> = id.map_or_else(|| public_id(&fingerprint).into(), Arc::from);
+            let Some(header) = key_header(family, secret) else {
+                let name = &channel.name;
+                warnings.push(format!(
+                    "the key {id} of the channel {name} is not used: it is no header value"
+                ));
+                return;
+            };
+            let state = from.keys.state(&channel.name, &fingerprint);
+            let is_this = |dead: &&DisabledKey| {
+                dead.channel == *channel.name && dead.fingerprint == fingerprint
+            };
+            let recorded = from.entities.disabled_keys.iter().find(is_this);
+            let recorded = recorded.map(|dead| (dead.reason.as_str(), dead.disabled_ms));
+            apply(&state, dead.or(recorded), from.now_ms);
+            keys.push(Arc::new(ProviderKey {
+                id,
+                fingerprint,
+                header,
+                terms,
+                state,
+            }));
         };
-        let state = from.keys.state(&channel.name, &fingerprint);
-        let is_this =
-            |dead: &&DisabledKey| dead.channel == *channel.name && dead.fingerprint == fingerprint;
-        let recorded = from.entities.disabled_keys.iter().find(is_this);
-        let recorded = recorded.map(|dead| (dead.reason.as_str(), dead.disabled_ms));
-        apply(&state, dead.or(recorded), from.now_ms);
-        keys.push(Arc::new(ProviderKey {
-            id,
-            fingerprint,
-            header,
-            state,
-        }));
-    };
-    for secret in &channel.keys {
-        add(None, secret, None);
+    for key in &channel.keys {
+        add(None, &key.secret, key.terms, None);
     }
     for key in from
         .entities
@@ -203,7 +214,12 @@ fn keys(
             .disabled_reason
             .as_deref()
             .map(|reason| (reason, since_ms));
-        add(Some(&key.id), &key.secret, dead);
+        add(
+            Some(&key.id),
+            &key.secret,
+            written::key_terms(&key.terms),
+            dead,
+        );
     }
     keys
 }

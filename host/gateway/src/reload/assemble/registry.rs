@@ -48,7 +48,8 @@ impl ChannelRegistry {
     }
 }
 
-/// Whether two channels differ in their keys at most.
+/// Whether two channels differ at most in their keys, in how these are taken, in when the channel is
+/// left alone or not used at all, and in how its account is looked at.
 fn same(a: &Channel, b: &Channel) -> bool {
     // Spelt out, so that a new setting cannot be forgotten here.
     let Channel {
@@ -56,18 +57,25 @@ fn same(a: &Channel, b: &Channel) -> bool {
         dialect,
         base_url,
         keys: _,
+        key_strategy: _,
+        sticky_by: _,
         models,
         model_map,
         labels,
         priority,
         weight,
-        disabled,
+        disabled: _,
         headers,
         stream_usage,
         http2,
         first_byte_timeout_ms,
-        balance,
+        balance: _,
         fake,
+        timeouts,
+        proxy,
+        tls,
+        cascade,
+        breaker: _,
     } = a;
     *name == b.name
         && *dialect == b.dialect
@@ -77,13 +85,15 @@ fn same(a: &Channel, b: &Channel) -> bool {
         && *labels == b.labels
         && *priority == b.priority
         && *weight == b.weight
-        && *disabled == b.disabled
         && *headers == b.headers
         && *stream_usage == b.stream_usage
         && *http2 == b.http2
         && *first_byte_timeout_ms == b.first_byte_timeout_ms
-        && *balance == b.balance
         && *fake == b.fake
+        && *timeouts == b.timeouts
+        && *proxy == b.proxy
+        && *tls == b.tls
+        && *cascade == b.cascade
 }
 
 #[cfg(test)]

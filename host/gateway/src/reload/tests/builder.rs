@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
-use weir_base::Secret;
+use weir_base::{Operation, Secret};
 use weir_store::{self as store, Entities};
 
 use crate::config::{self, Config, Environment, Sources};
@@ -117,6 +117,110 @@ fn tenants_and_keys_of_the_file_win_and_those_of_the_api_join_them() {
 }
 
 #[test]
+fn times_hold_for_the_calls_that_they_name() {
+    let text = "
+        upstream = { connect_timeout_ms = 1, tls_timeout_ms = 2, first_byte_timeout_ms = 3, attempt_timeout_ms = 5 }
+        [[channel]]
+        name = 'main'
+        dialect = 'openai'
+        first_byte_timeout_ms = 30
+        [[channel.timeout]]
+        idle_stream_ms = 40
+        [[channel.timeout]]
+        operations = ['image', 'speech']
+        first_byte_ms = 300
+        [[channel.timeout]]
+        operations = ['image']
+        tls_ms = 20
+        first_byte_ms = 3000";
+    let (snapshot, warnings) = build(text, &Entities::default(), &Environment::new());
+    assert_eq!(warnings, Vec::<String>::new());
+    let times = &snapshot.channel("main").unwrap().timeouts;
+    let of = |operation| {
+        let times = times.of(operation);
+        [
+            times.connect_ms,
+            times.tls_ms,
+            times.first_byte_ms,
+            times.idle_stream_ms,
+            times.total_ms,
+        ]
+    };
+    assert_eq!(of(Operation::Chat), [1, 2, 30, 40, 5]);
+    assert_eq!(of(Operation::Speech), [1, 2, 300, 40, 5]);
+    assert_eq!(of(Operation::Image), [1, 20, 3000, 40, 5]);
+}
+
+/// A reload reads certificates again, and connections are found again where nothing changed.
+#[test]
+fn certificates_are_read_again_and_tell_connections_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let text = format!(
+        "[[channel]]\nname = 'main'\ndialect = 'openai'\nca_file = '{}'",
+        file.display()
+    );
+    let write = || {
+        let made = rcgen::generate_simple_self_signed(["ca.test".to_owned()]).unwrap();
+        std::fs::write(&file, made.cert.pem()).unwrap();
+    };
+    let origin = || {
+        let (snapshot, _) = build(&text, &Entities::default(), &Environment::new());
+        match &snapshot.channel("main").unwrap().target {
+            Target::Http { origin, .. } => origin.clone(),
+            Target::Fake(_) => panic!("a channel of its own kind"),
+        }
+    };
+    write();
+    let first = origin();
+    assert!(first == origin(), "the same certificates");
+    write();
+    assert!(first != origin(), "other certificates");
+    std::fs::write(&file, "nothing here").unwrap();
+    let errors = config::load(&Sources::of_text(&text))
+        .unwrap_err()
+        .to_string();
+    assert!(errors.contains("ca_file: cannot be used:"), "{errors}");
+    assert!(errors.contains("holds no certificate"), "{errors}");
+}
+
+#[test]
+fn channels_of_the_api_find_their_way_as_those_of_the_file_do() {
+    let settings = json!({
+        "proxy": "env:PROXY", "cascade": true,
+        "timeout": [{ "operations": ["chat"], "total_ms": 9 }],
+    });
+    let entities = Entities {
+        channels: vec![
+            channel("far", "openai", settings),
+            channel(
+                "lost",
+                "openai",
+                json!({ "ca_file": "/does/not/exist.pem" }),
+            ),
+        ],
+        ..Entities::default()
+    };
+    let environment = Environment::from([
+        ("PROXY".to_owned(), "http://me:hush@proxy:1".to_owned()),
+        ("WEIR_WORKERS".to_owned(), "many".to_owned()),
+    ]);
+    let (snapshot, warnings) = build("", &entities, &environment);
+    let far = snapshot.channel("far").unwrap();
+    assert!(far.cascade);
+    assert_eq!(far.timeouts.of(Operation::Chat).total_ms, 9);
+    let Target::Http { origin, .. } = &far.target else {
+        panic!("{far:?}");
+    };
+    assert_eq!(
+        origin.proxy().unwrap().to_string(),
+        "http://(hidden)@proxy:1"
+    );
+    assert!(snapshot.channel("lost").is_none());
+    assert!(warnings[0].contains("/does/not/exist.pem"), "{warnings:?}");
+}
+
+#[test]
 fn channels_of_the_file_win_and_dead_keys_stay_dead() {
     let text = "
         [[channel]]
@@ -134,7 +238,7 @@ fn channels_of_the_file_win_and_dead_keys_stay_dead() {
             channel(
                 "more",
                 "anthropic",
-                json!({ "headers": { "x-a": "b" }, "first_byte_timeout_ms": 9 }),
+                json!({ "headers": { "x-a": "b" }, "labels": { "region": "eu" }, "first_byte_timeout_ms": 9 }),
             ),
             channel("wrong", "klingon", json!(null)),
         ],
@@ -143,6 +247,7 @@ fn channels_of_the_file_win_and_dead_keys_stay_dead() {
             channel: "main".into(),
             label: String::new(),
             secret: Secret::new("sk-api"),
+            terms: Default::default(),
             disabled_reason: None,
             disabled_ms: None,
             created_ms: 0,
@@ -171,10 +276,18 @@ fn channels_of_the_file_win_and_dead_keys_stay_dead() {
     assert_eq!(&*main.keys.keys()[2].id, "pkey_1");
     let more = snapshot.channel("more").unwrap();
     assert_eq!(
-        (more.priority, more.weight, more.timeouts.first_byte_ms),
+        (
+            more.priority,
+            more.weight,
+            more.timeouts.usual.first_byte_ms
+        ),
         (3, 7, 9)
     );
     assert_eq!(more.headers.get("x-a").unwrap(), "b");
+    assert_eq!(more.labels["region"], "eu");
+    let numbered = [main, more].map(|channel| &*snapshot.numbered(channel.number).unwrap().name);
+    assert_eq!(numbered, ["main", "more"]);
+    assert!(snapshot.numbered(0).is_none());
     assert!(matches!(&more.target, Target::Http { base_path, .. } if base_path.is_empty()));
 }
 
@@ -313,7 +426,11 @@ fn mistakes_in_what_the_api_set_are_named_as_in_a_file() {
         errors.to_string().contains("did you mean \"mode\""),
         "{errors}"
     );
-    let errors =
-        written::channel(&channel("c", "openai", json!({ "http2": "maybe" }))).unwrap_err();
+    let errors = written::channel(
+        &channel("c", "openai", json!({ "http2": "maybe" })),
+        &config::load(&Sources::of_text("")).unwrap().config,
+        &Environment::new(),
+    )
+    .unwrap_err();
     assert_eq!(errors.0.len(), 1, "{errors}");
 }

@@ -79,8 +79,8 @@ fn a_host_says_which_format_it_speaks() {
     assert_eq!(of("openrouter.ai"), Some("openrouter"));
     assert_eq!(of("api.siliconflow.com"), Some("siliconflow"));
     assert_eq!(of("api.moonshot.cn"), Some("moonshot"));
-    assert_eq!(of("relay.example.com"), Some("openai-billing"));
-    assert_eq!(of("notdeepseek.com"), Some("openai-billing"));
+    assert_eq!(of("relay.example.com"), Some("openai_billing"));
+    assert_eq!(of("notdeepseek.com"), Some("openai_billing"));
     assert_eq!(of("api.openai.com"), None);
     assert_eq!(by_host(Family::Gemini, "relay.example.com"), None);
     assert_eq!(

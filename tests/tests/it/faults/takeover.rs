@@ -1,0 +1,230 @@
+//! Another attempt, or another model, takes over before the caller sees anything.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use weir_tests::{Answer, End, Gateway, Provider};
+
+/// Lets the router begin a second attempt beside the first after this many milliseconds.
+fn hedging(after_ms: u32) -> String {
+    format!(
+        "[[policy]]\nname = \"router\"\nsource = \"builtin:router\"\ndeadline_ms = 5000\n[policy.config]\nhedge_after_ms = {after_ms}\n"
+    )
+}
+
+fn failures(call: &Value) -> Vec<&str> {
+    let attempts = call["attempts"].as_array().unwrap();
+    attempts
+        .iter()
+        .map(|attempt| attempt["failure"].as_str().unwrap_or("none"))
+        .collect()
+}
+
+#[test]
+fn a_slow_provider_is_overtaken_by_the_next() {
+    let slow = Provider::always(Answer::chat("Late.").delayed(8_000));
+    let quick = Provider::start();
+    let settings = hedging(80)
+        + &slow.channel("openai", "slow", "priority = 10")
+        + &quick.channel("openai", "quick", "");
+    let gateway = Gateway::start(&settings);
+    let began = Instant::now();
+    let reply = gateway.acme().chat("m").expect(200);
+    assert!(reply.text().contains("Hello"), "{}", reply.text());
+    assert!(began.elapsed() < Duration::from_secs(6), "it waited");
+    let call = gateway.call(&reply.id());
+    assert_eq!(call["channel"], "quick");
+    assert_eq!(failures(&call), ["hedge_lost", "none"], "{call}");
+    let metrics = gateway.admin().get("/metrics").text();
+    assert!(
+        metrics.contains("weir_hedges_total{result=\"won\"} 1"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn what_must_not_run_twice_is_not_hedged() {
+    let slow = Provider::always(Answer::json(200, &json!({"data": []})).delayed(400));
+    let quick = Provider::start();
+    let settings = hedging(50)
+        + &slow.channel("openai", "slow", "priority = 10")
+        + &quick.channel("openai", "quick", "");
+    let gateway = Gateway::start(&settings);
+    let body = json!({"model": "m", "prompt": "A cat."});
+    gateway
+        .acme()
+        .post("/v1/images/generations", &body)
+        .expect(200);
+    assert_eq!((slow.count(), quick.count()), (1, 0));
+}
+
+/// A gateway with this provider first and a good one second.
+fn before_a_good_one(first: &Provider, dialect: &str) -> (Provider, Gateway) {
+    let second = Provider::with(|seen| match seen.path.split(['?', ':']).next() {
+        Some("/v1/messages") => Answer::events(
+            "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello\"}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        ),
+        Some("/v1/responses") => Answer::events(
+            "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"Hello\"}\n\n",
+        ),
+        Some("/v1/chat/completions") => Answer::chat_events("Hello"),
+        _ => Answer::events(
+            "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hello\"}]}}]}\n\n",
+        ),
+    });
+    let settings =
+        "[upstream]\nidle_stream_timeout_ms = 150\n[cooldown]\nfirst_ms = 1\nmax_ms = 1\n"
+            .to_owned()
+            + &first.channel(dialect, "first", "priority = 10")
+            + &second.channel(dialect, "second", "");
+    let gateway = Gateway::start(&settings);
+    (second, gateway)
+}
+
+/// Path and body of a stream, its channel's dialect, its ceremony, and how it says an error.
+fn streams() -> [(
+    &'static str,
+    Value,
+    &'static str,
+    &'static str,
+    &'static str,
+); 4] {
+    let messages = json!([{"role": "user", "content": "Hi"}]);
+    let chat = json!({"model": "m", "stream": true, "max_tokens": 9, "messages": messages});
+    [
+        (
+            "/v1/chat/completions",
+            chat.clone(),
+            "openai",
+            "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n",
+            "data: {\"error\":{\"type\":\"server_error\"}}\n\n",
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "m", "stream": true, "input": "Hi"}),
+            "openai",
+            "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\"}}\n\n",
+            "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\"}\n\n",
+        ),
+        (
+            "/v1/messages",
+            chat,
+            "anthropic",
+            "event: message_start\ndata: {\"type\":\"message_start\"}\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n",
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n",
+        ),
+        (
+            "/v1beta/models/m:streamGenerateContent?alt=sse",
+            json!({"contents": [{"parts": [{"text": "Hi"}]}]}),
+            "gemini",
+            "",
+            "data: {\"error\":{\"code\":503,\"status\":\"UNAVAILABLE\"}}\n\n",
+        ),
+    ]
+}
+
+#[test]
+fn a_stream_that_fails_before_its_first_word_is_begun_anew() {
+    for (path, body, dialect, ceremony, error) in streams() {
+        let first = Provider::start();
+        let (second, gateway) = before_a_good_one(&first, dialect);
+        let endings = [
+            (Answer::events([ceremony, error].concat()), "error_event"),
+            (
+                Answer::events(ceremony).ending(End::Cut(ceremony.len())),
+                "broken_reply",
+            ),
+            (
+                Answer::events(ceremony).ending(End::Stall(ceremony.len())),
+                if ceremony.is_empty() {
+                    "first_byte_timeout"
+                } else {
+                    "broken_reply"
+                },
+            ),
+        ];
+        for (number, (answer, failure)) in endings.into_iter().enumerate() {
+            if ceremony.is_empty() && number == 2 {
+                continue;
+            }
+            first.next([answer]);
+            let reply = gateway.acme().open(path, &body).rest();
+            let text = reply.text();
+            assert_eq!(reply.status, 200, "{path}: {text}");
+            assert!(reply.broken.is_none(), "{path}: {:?}", reply.broken);
+            assert!(text.contains("Hello"), "{path}: {text}");
+            assert!(
+                ceremony.is_empty() || dialect == "openai" || !text.contains(ceremony),
+                "{path}: the first one is seen: {text}"
+            );
+            let call = gateway.call(&reply.id());
+            assert_eq!(failures(&call), [failure, "none"], "{path}: {call}");
+            assert_eq!(second.count(), number + 1);
+            // Then nothing keeps the next call from it.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_stalls_ends_with_an_error_event_and_is_told_as_broken() {
+    for (path, body, dialect, _, _) in streams() {
+        let begun = "data: {\"type\":\"something\"}\n\n";
+        let provider = Provider::always(Answer::events(begun).ending(End::Stall(begun.len())));
+        let settings = "[upstream]\nidle_stream_timeout_ms = 100\n".to_owned()
+            + &provider.channel(dialect, "main", "");
+        let gateway = Gateway::start(&settings);
+        let reply = gateway.acme().open(path, &body).rest();
+        let text = reply.text();
+        assert!(text.starts_with(begun), "{path}: {text}");
+        assert!(text.contains("provider_broken"), "{path}: {text}");
+        assert!(
+            reply.broken.is_some(),
+            "{path}: it ended as if it were whole"
+        );
+        assert_eq!(gateway.call(&reply.id())["ended"], "upstream_broke");
+    }
+}
+
+#[test]
+fn another_model_answers_what_a_model_does_not_serve() {
+    let provider = Provider::with(|seen| match seen.json()["model"].as_str() {
+        Some("small") => Answer::error(400, "context_length_exceeded"),
+        Some("strict") => Answer::error(400, "content_filter"),
+        Some("down") => Answer::error(500, "server_error"),
+        Some("wrong") => Answer::error(400, "invalid_value"),
+        _ => Answer::chat("Hello."),
+    });
+    let fallback = |model: &str, on: &str, to: &str| {
+        format!("[[fallback]]\nmodel = [\"{model}\"]\non = [{on}]\nto = [{to}]\n")
+    };
+    let settings = [
+        provider.channel(
+            "openai",
+            "main",
+            "models = [\"small\", \"strict\", \"down\", \"wrong\", \"large\"]",
+        ),
+        fallback("small", "\"context_length\"", "\"nobodys\", \"large\""),
+        fallback("strict", "\"content_refusal\"", "\"large\""),
+        fallback("down", "\"error\"", "\"down\", \"strict\", \"large\""),
+        fallback("wrong", "\"error\", \"context_length\"", "\"large\""),
+    ]
+    .concat();
+    let gateway = Gateway::start(&settings);
+    for model in ["small", "strict", "down"] {
+        let reply = gateway.acme().chat(model).expect(200);
+        assert_eq!(reply.header("x-weir-model"), "large", "{model}");
+        let call = gateway.call(&reply.id());
+        assert_eq!(
+            (&call["model"], &call["upstream_model"]),
+            (&json!(model), &json!("large"))
+        );
+    }
+    let reply = gateway.acme().chat("wrong").expect(400);
+    assert_eq!(
+        (reply.code().as_str(), reply.header("x-weir-model")),
+        ("invalid_value", "")
+    );
+    let reply = gateway.acme().chat("large").expect(200);
+    assert_eq!(reply.header("x-weir-model"), "");
+}
