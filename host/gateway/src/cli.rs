@@ -5,6 +5,7 @@
 //! Read first: [`Command`].
 
 mod channel;
+mod gateway;
 
 use std::io::{Write, stderr, stdin, stdout};
 use std::path::PathBuf;
@@ -107,11 +108,7 @@ impl Settings {
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Channel { command } => channel::run(command),
-        other => run(other).map(|()| ExitCode::SUCCESS),
-    };
-    match done {
+    match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(problem) => {
             let _ = writeln!(stderr(), "{problem}");
@@ -120,8 +117,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), String> {
-    match command {
+fn run(command: Command) -> Result<ExitCode, String> {
+    let done = match command {
         Command::Serve(settings) => {
             let (overrides, file) = (settings.overrides(), settings.config);
             app::serve(file, overrides).map_err(|error| format!("{error:#}"))
@@ -139,9 +136,10 @@ fn run(command: Command) -> Result<(), String> {
                 .write_all(&script)
                 .map_err(|error| error.to_string())
         }
-        Command::Channel { command } => channel::run(command).map(drop),
+        Command::Channel { command } => return channel::run(command),
         Command::InternalCompile => weir_policy::compile_main(stdin(), stdout()),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn check(settings: &Settings) -> Result<(), String> {

@@ -168,8 +168,8 @@ impl SendError {
     /// Of a TLS handshake.
     pub(crate) fn encrypting(error: &io::Error) -> Self {
         use CertificateError::{
-            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
-            NotValidYetContext, UnknownIssuer,
+            BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext,
+            NotValidYet, NotValidYetContext, UnknownIssuer,
         };
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
         let kind = match inner {
@@ -177,7 +177,8 @@ impl SendError {
                 Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
                     SendErrorKind::CertificateExpired
                 }
-                UnknownIssuer => SendErrorKind::CertificateUnknown,
+                // A bad signature: by another authority of the same name.
+                UnknownIssuer | BadSignature => SendErrorKind::CertificateUnknown,
                 NotValidForName | NotValidForNameContext { .. } => SendErrorKind::CertificateName,
                 _ => SendErrorKind::Tls,
             },

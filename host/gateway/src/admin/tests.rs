@@ -72,7 +72,7 @@ impl Api {
             admin_key_hash: weir_store::sha256(KEY.as_bytes()),
             open_metrics: false,
             workers: 2,
-            tests: tokio::sync::mpsc::channel(1).0,
+            tests: Tests::new().0,
             writes: Arc::default(),
         };
         Self {

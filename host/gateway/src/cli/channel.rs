@@ -1,29 +1,15 @@
 //! `weir channel …`: asks a running gateway about its channels, over its admin API.
 
-use std::fs;
+use std::fmt::Write as _;
 use std::io::{Write, stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
+use reqwest::Method;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use weir_base::Usage;
 
-use super::Settings;
-use crate::config;
-
-/// Where the gateway is, and with which key.
-#[derive(Debug, clap::Args)]
-pub(super) struct Gateway {
-    /// The admin API's address, for example http://127.0.0.1:8080; else where the gateway with these
-    /// settings says that it listens.
-    #[arg(long, value_name = "URL", env = "WEIR_ADMIN_URL")]
-    admin_url: Option<String>,
-    /// A file with the admin key; else WEIR_ADMIN_KEY, else the one in the data folder.
-    #[arg(long, value_name = "FILE")]
-    admin_key_file: Option<PathBuf>,
-    #[command(flatten)]
-    settings: Settings,
-}
+use super::gateway::{Gateway, broken, sent};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -102,23 +88,74 @@ pub(super) fn run(command: Command) -> Result<ExitCode, String> {
     })
 }
 
+/// A line of a test's progress, as far as it is shown.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line {
+    Result(TestResult),
+    Summary(Summary),
+}
+
+#[derive(Debug, Deserialize)]
+struct TestResult {
+    model: Option<String>,
+    key: Option<String>,
+    ok: bool,
+    first_byte_ms: Option<u32>,
+    total_ms: u32,
+    usage: Option<Usage>,
+    cause: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Summary {
+    channel: String,
+    ok: bool,
+    passed: usize,
+    failed: usize,
+    untested: usize,
+    total_ms: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct Balance {
+    keys: Vec<KeyBalance>,
+}
+
+#[derive(Debug, Deserialize)]
+struct KeyBalance {
+    key: Option<String>,
+    ok: bool,
+    amounts: Vec<Amount>,
+    cause: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Amount {
+    currency: Option<String>,
+    remaining: Option<f64>,
+    used: Option<f64>,
+}
+
 async fn test(gateway: &Gateway, name: &str, order: &Value, json: bool) -> Result<bool, String> {
-    let request = gateway.request(reqwest::Method::POST, name, "test")?;
+    let request = gateway.request(Method::POST, name, "test")?;
     let mut response = sent(request.body(order.to_string())).await?;
     let (mut unread, mut verdict) = (Vec::new(), None);
     while let Some(piece) = response.chunk().await.map_err(|error| broken(&error))? {
         unread.extend_from_slice(&piece);
         while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = unread.drain(..=end).collect();
-            let object: Value = serde_json::from_slice(&line)
-                .map_err(|_| "the gateway sent a line that is not JSON".to_owned())?;
-            if object["type"] == "summary" {
-                verdict = Some(object["ok"] == true);
+            let text: Vec<u8> = unread.drain(..=end).collect();
+            let line: Line = serde_json::from_slice(&text)
+                .map_err(|error| format!("the gateway's answer cannot be read: {error}"))?;
+            if let Line::Summary(summary) = &line {
+                verdict = Some(summary.ok);
             }
             if json {
-                show(&line)?;
+                show(&text)?;
             } else {
-                show(said_of(&object).as_bytes())?;
+                show(said_of(&line).as_bytes())?;
             }
         }
     }
@@ -126,188 +163,87 @@ async fn test(gateway: &Gateway, name: &str, order: &Value, json: bool) -> Resul
 }
 
 /// One line for people.
-fn said_of(line: &Value) -> String {
-    let text = |field: &str| line[field].as_str().unwrap_or("-");
-    if line["type"] == "summary" {
-        let untested = match line["untested"].as_u64() {
-            None | Some(0) => String::new(),
-            Some(untested) => format!(", {untested} not tested (too many)"),
-        };
-        return format!(
-            "{}: {} passed, {} failed{untested}, in {} ms\n",
-            text("channel"),
-            line["passed"],
-            line["failed"],
-            line["total_ms"]
-        );
-    }
-    let model = line["model"].as_str().unwrap_or("list of models");
-    let place = match line["key"].as_str() {
+fn said_of(line: &Line) -> String {
+    let result = match line {
+        Line::Result(result) => result,
+        Line::Summary(summary) => {
+            let untested = match summary.untested {
+                0 => String::new(),
+                untested => format!(", {untested} not tested (too many, or too slow)"),
+            };
+            return format!(
+                "{}: {} passed, {} failed{untested}, in {} ms\n",
+                summary.channel, summary.passed, summary.failed, summary.total_ms
+            );
+        }
+    };
+    let model = result.model.as_deref().unwrap_or("list of models");
+    let place = match &result.key {
         Some(key) => format!("{model} with key {key}"),
         None => model.to_owned(),
     };
-    if line["ok"] == true {
-        let usage = &line["usage"];
-        let tokens = match (&usage["input_tokens"], &usage["output_tokens"]) {
-            (Value::Null, _) | (_, Value::Null) => "tokens not told".to_owned(),
-            (input, output) => format!("{input} tokens in, {output} out"),
-        };
-        let first_byte = match &line["first_byte_ms"] {
-            Value::Null => String::new(),
-            ms => format!("first byte {ms} ms, "),
-        };
-        format!(
-            "ok      {place}: {first_byte}{} ms, {tokens}\n",
-            line["total_ms"]
-        )
-    } else {
-        format!("FAILED  {place}: {}: {}\n", text("cause"), text("message"))
+    if !result.ok {
+        return failed(&place, result.cause.as_ref(), result.message.as_ref());
     }
+    let mut said = format!("ok      {place}: ");
+    if let Some(first_byte_ms) = result.first_byte_ms {
+        let _ = write!(said, "first byte {first_byte_ms} ms, ");
+    }
+    let _ = write!(said, "{} ms", result.total_ms);
+    if let Some(usage) = &result.usage {
+        let _ = write!(
+            said,
+            ", {} tokens in, {} out",
+            usage.input_tokens, usage.output_tokens
+        );
+    }
+    said + "\n"
+}
+
+fn failed(what: &str, cause: Option<&String>, message: Option<&String>) -> String {
+    let text = |text: Option<&String>| text.map_or("-", String::as_str).to_owned();
+    format!("FAILED  {what}: {}: {}\n", text(cause), text(message))
 }
 
 async fn balance(gateway: &Gateway, name: &str, json: bool) -> Result<bool, String> {
-    let request = gateway.request(reqwest::Method::GET, name, "balance")?;
+    let request = gateway.request(Method::GET, name, "balance")?;
     let response = sent(request).await?;
     let text = response.text().await.map_err(|error| broken(&error))?;
-    let answer: Value =
-        serde_json::from_str(&text).map_err(|_| "the gateway's answer is not JSON".to_owned())?;
-    let keys = answer["keys"].as_array().map_or(&[][..], Vec::as_slice);
+    let balance: Balance = serde_json::from_str(&text)
+        .map_err(|error| format!("the gateway's answer cannot be read: {error}"))?;
     if json {
         show(format!("{text}\n").as_bytes())?;
     } else {
-        for key in keys {
+        for key in &balance.keys {
             show(balance_of(key).as_bytes())?;
         }
     }
-    Ok(!keys.is_empty() && keys.iter().all(|key| key["ok"] == true))
+    Ok(!balance.keys.is_empty() && balance.keys.iter().all(|key| key.ok))
 }
 
-fn balance_of(key: &Value) -> String {
-    let name = key["key"].as_str().unwrap_or("-");
-    if key["ok"] != true {
-        let text = |field: &str| key[field].as_str().unwrap_or("-");
-        return format!(
-            "FAILED  key {name}: {}: {}\n",
-            text("cause"),
-            text("message")
-        );
+fn balance_of(balance: &KeyBalance) -> String {
+    let place = match &balance.key {
+        Some(key) => format!("key {key}"),
+        None => "without a key".to_owned(),
+    };
+    if !balance.ok {
+        return failed(&place, balance.cause.as_ref(), balance.message.as_ref());
     }
     let mut lines = String::new();
-    for amount in key["amounts"].as_array().into_iter().flatten() {
-        let currency = amount["currency"]
-            .as_str()
+    for amount in &balance.amounts {
+        let currency = amount
+            .currency
+            .as_deref()
             .unwrap_or("of an unknown currency");
-        let left = match amount["remaining"].as_f64() {
+        let left = match amount.remaining {
             Some(left) => format!("{left} {currency} left"),
             None => "no limit".to_owned(),
         };
-        let used = amount["used"]
-            .as_f64()
-            .map(|used| format!(", {used} {currency} used"));
-        lines += &format!("ok      key {name}: {left}{}\n", used.unwrap_or_default());
+        let used = amount.used;
+        let used = used.map_or_else(String::new, |used| format!(", {used} {currency} used"));
+        let _ = writeln!(lines, "ok      {place}: {left}{used}");
     }
     lines
-}
-
-impl Gateway {
-    fn request(
-        &self,
-        method: reqwest::Method,
-        channel: &str,
-        what: &str,
-    ) -> Result<reqwest::RequestBuilder, String> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if !channel.bytes().all(plain) {
-            return Err(format!("{channel:?} is no name of a channel"));
-        }
-        let data_dir = self.data_dir()?;
-        let base = match &self.admin_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => address(&data_dir)?,
-        };
-        let url = format!("{base}/admin/v1/channels/{channel}/{what}");
-        Ok(client()?
-            .request(method, url)
-            .bearer_auth(self.key(&data_dir)?))
-    }
-
-    fn data_dir(&self) -> Result<PathBuf, String> {
-        let loaded =
-            config::load(&self.settings.sources()?).map_err(|errors| errors.to_string())?;
-        Ok(loaded.config.data_dir)
-    }
-
-    fn key(&self, data_dir: &std::path::Path) -> Result<String, String> {
-        if self.admin_key_file.is_none()
-            && let Ok(key) = std::env::var("WEIR_ADMIN_KEY")
-            && !key.is_empty()
-        {
-            return Ok(key);
-        }
-        let path = self.admin_key_file.clone();
-        let path = path.unwrap_or_else(|| data_dir.join("admin-key"));
-        match fs::read_to_string(&path) {
-            Ok(key) => Ok(key.trim().to_owned()),
-            Err(error) => Err(format!(
-                "no admin key: {}: {error}; set WEIR_ADMIN_KEY or --admin-key-file",
-                path.display()
-            )),
-        }
-    }
-}
-
-/// Where the running gateway says that its admin API is.
-fn address(data_dir: &std::path::Path) -> Result<String, String> {
-    let path = data_dir.join("listening.json");
-    let told = fs::read(&path).ok();
-    let told: Option<Value> = told.and_then(|text| serde_json::from_slice(&text).ok());
-    let address = told.and_then(|told| told["admin"].as_str().map(str::to_owned));
-    match address {
-        Some(address) => Ok(format!("http://{address}")),
-        None => Err(format!(
-            "no gateway runs with the data folder {}; start it, or say --admin-url",
-            data_dir.display()
-        )),
-    }
-}
-
-fn client() -> Result<reqwest::Client, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    // The admin key goes to this address only: no redirect, no proxy of the environment.
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
-        .map_err(|error| error.to_string())
-}
-
-async fn sent(request: reqwest::RequestBuilder) -> Result<reqwest::Response, String> {
-    let response = request
-        .send()
-        .await
-        .map_err(|error| format!("the gateway cannot be reached: {error}"))?;
-    if response.status().is_success() {
-        return Ok(response);
-    }
-    let status = response.status();
-    let text = response.text().await.unwrap_or_default();
-    let body: Value = serde_json::from_str(&text).unwrap_or_default();
-    match body["error"]["message"].as_str() {
-        Some(message) => Err(message.to_owned()),
-        None => Err(format!("the gateway answered {status}")),
-    }
-}
-
-fn broken(error: &reqwest::Error) -> String {
-    format!("the gateway's answer broke off: {error}")
 }
 
 /// Prints at once, so that progress is seen as it happens.
