@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::AdminState;
 use super::body::{Input, Segments, read};
-use super::channels::{in_file, stored};
+use super::channels::stored;
 use super::error::{ApiError, ErrorBody};
 use crate::keys::ProviderKey;
 use crate::pipeline::channel::Channel;
@@ -168,18 +168,21 @@ async fn order(body: Body) -> Result<TestInput, ApiError> {
 
 /// The channel as the data path has it, or would have it.
 async fn channel(state: &AdminState, name: &str) -> Result<Arc<Channel>, ApiError> {
-    if let Some(channel) = state.control.snapshot().channel_or_disabled(name) {
-        return Ok(Arc::clone(channel));
-    }
-    if in_file(&state.control.config(), name).is_none() {
-        stored(state, name).await?;
-    }
+    let snapshot = state.control.snapshot();
+    let unusable = match (snapshot.channel(name), snapshot.disabled.get(name)) {
+        (Some(channel), _) | (None, Some(Ok(channel))) => return Ok(Arc::clone(channel)),
+        (None, Some(Err(lacks))) => {
+            format!("the channel {name:?} is disabled and cannot be tested: {lacks}")
+        }
+        (None, None) => {
+            stored(state, name).await?;
+            format!("the settings of the channel {name:?} are not in order")
+        }
+    };
     Err(ApiError::new(
         StatusCode::CONFLICT,
         "channel_unusable",
-        format!(
-            "the settings of the channel {name:?} are not in order; the warnings of the last reload say why"
-        ),
+        unusable,
     ))
 }
 

@@ -95,6 +95,8 @@ pub struct Channel {
     pub weight: u32,
     /// Out of use.
     pub disabled: bool,
+    /// Keys, files and so on that could not be fetched, where it is out of use; else that is an error.
+    pub lacks: Option<String>,
     /// Headers for every request, marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Ask for usage at the end of streams.

@@ -94,6 +94,7 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         http2: Http2::Auto,
         first_byte_timeout_ms: None,
         balance: BalanceSource::Auto,
+        lacks: None,
         timeouts: Vec::new(),
         proxy: None,
         tls: None,

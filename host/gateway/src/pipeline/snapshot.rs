@@ -23,8 +23,9 @@ pub struct Snapshot {
     pub directory: Arc<Directory>,
     /// The ways to providers.
     pub channels: Arc<Vec<Arc<Channel>>>,
-    /// Channels that are switched off: no call goes there, but they can be tested.
-    pub disabled: Vec<Arc<Channel>>,
+    /// Channels that are switched off: no call goes there, but they can be tested; or what they lack
+    /// for that.
+    pub disabled: HashMap<Arc<str>, Result<Arc<Channel>, String>>,
     /// Those in use by their numbers, as policies name them.
     pub by_number: HashMap<u32, Arc<Channel>, ahash::RandomState>,
     /// The operator's chain, for tenants that no policy leaves out.
@@ -44,13 +45,6 @@ impl Snapshot {
     /// The channel of this name.
     pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
         self.channels.iter().find(|channel| &*channel.name == name)
-    }
-
-    /// The channel of this name, also where it is switched off.
-    pub fn channel_or_disabled(&self, name: &str) -> Option<&Arc<Channel>> {
-        let named = |channel: &&Arc<Channel>| &*channel.name == name;
-        self.channel(name)
-            .or_else(|| self.disabled.iter().find(named))
     }
 
     /// The channel with this number.

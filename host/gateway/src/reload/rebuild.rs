@@ -104,7 +104,7 @@ pub(super) fn nothing(config: &Arc<Config>) -> Snapshot {
         config: Arc::clone(config),
         directory: Arc::new(Directory::default()),
         channels: Arc::default(),
-        disabled: Vec::new(),
+        disabled: HashMap::new(),
         by_number: HashMap::default(),
         chain: Arc::new(Chain::default()),
         chains: HashMap::new(),

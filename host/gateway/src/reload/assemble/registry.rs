@@ -65,6 +65,7 @@ fn same(a: &Channel, b: &Channel) -> bool {
         priority,
         weight,
         disabled: _,
+        lacks: _,
         headers,
         stream_usage,
         http2,
