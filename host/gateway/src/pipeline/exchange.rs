@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::BodyExt;
@@ -23,6 +23,9 @@ use crate::keys::ProviderKey;
 /// reseller some hundred thousand.
 const REPLY_MAX_BYTES: usize = 2 << 20;
 
+/// Who asks.
+const WEIR: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
+
 /// What is asked.
 pub struct Question {
     /// The format that it is written in.
@@ -37,6 +40,25 @@ pub struct Question {
     pub body: Bytes,
     /// Whether it asks for a stream.
     pub stream: bool,
+}
+
+impl Question {
+    /// Which models are there? Costs nothing.
+    pub fn models(family: Family) -> Self {
+        let (dialect, path) = match family {
+            Family::Openai => (Dialect::OpenaiOther, "/v1/models"),
+            Family::Anthropic => (Dialect::AnthropicOther, "/v1/models?limit=1000"),
+            Family::Gemini => (Dialect::GeminiOther, "/v1beta/models?pageSize=1000"),
+        };
+        Self {
+            dialect,
+            operation: Operation::Models,
+            model: String::new(),
+            path: path.to_owned(),
+            body: Bytes::new(),
+            stream: false,
+        }
+    }
 }
 
 /// What came of it.
@@ -191,6 +213,8 @@ fn request(
     *request.method_mut() = if asks { Method::GET } else { Method::POST };
     *request.uri_mut() = Uri::from(target);
     let headers = request.headers_mut();
+    // Calls bring their caller's; some providers keep out whoever has none.
+    headers.insert(USER_AGENT, HeaderValue::from_static(WEIR));
     if !asks {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }

@@ -55,15 +55,15 @@ impl<'a> Entry<'a> {
         Self { tester, row }
     }
 
-    /// The call is over. Returns its id.
+    /// The call is over. Returns its id, and what was used with what that costs.
     pub(super) fn end(
         mut self,
         exchange: &Exchange,
         usage: Option<Usage>,
         cause: Option<Cause>,
-    ) -> String {
+    ) -> (String, Option<Usage>) {
         let Some(row) = &mut self.row else {
-            return String::new();
+            return (String::new(), usage);
         };
         let status = exchange.came.status();
         row.status = status.unwrap_or(502);
@@ -84,11 +84,9 @@ impl<'a> Entry<'a> {
                 ms: exchange.total_ms,
             }];
         }
-        if let Some(usage) = usage {
-            row.usage = usage;
-            row.usage.cost_micros = cost_micros(self.tester, row);
-        }
-        row.id.to_string()
+        row.usage = usage.unwrap_or_default();
+        row.usage.cost_micros = cost_micros(self.tester, row);
+        (row.id.to_string(), usage.map(|_| row.usage))
     }
 }
 

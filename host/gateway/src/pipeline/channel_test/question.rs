@@ -115,23 +115,6 @@ pub(super) fn minimal(family: Family, wanted: Wanted<'_>) -> Question {
     }
 }
 
-/// Which models are there?
-pub(super) fn list(family: Family) -> Question {
-    let (dialect, path) = match family {
-        Family::Openai => (Dialect::OpenaiOther, "/v1/models"),
-        Family::Anthropic => (Dialect::AnthropicOther, "/v1/models?limit=1000"),
-        Family::Gemini => (Dialect::GeminiOther, "/v1beta/models?pageSize=1000"),
-    };
-    Question {
-        dialect,
-        operation: Operation::Models,
-        model: String::new(),
-        path: path.to_owned(),
-        body: Bytes::new(),
-        stream: false,
-    }
-}
-
 fn gemini_path(model: &str, method: &str) -> String {
     let path = gemini_path_with_model(&format!("/v1beta/models/any:{method}"), model);
     path.unwrap_or_default()

@@ -85,7 +85,7 @@ impl Run<'_> {
             return Ok(named);
         }
         let family = family(channel);
-        let question = question::list(family);
+        let question = Question::models(family);
         let mut last = None;
         // One dead key must not hide that another works.
         for key in keys {
@@ -209,6 +209,7 @@ fn result(
     let (cause, message) = finding
         .map(|finding| (finding.cause, finding.message))
         .unzip();
+    let (call, usage) = entry.end(asked, usage, cause);
     TestResult {
         model: model.map(|(model, _)| model.to_owned()),
         upstream_model: model.map(|(_, upstream_model)| upstream_model.to_owned()),
@@ -220,7 +221,7 @@ fn result(
         usage,
         cause,
         message,
-        call: entry.end(asked, usage, cause),
+        call,
     }
 }
 
