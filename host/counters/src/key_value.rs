@@ -148,6 +148,13 @@ impl KeyValue {
         }
     }
 
+    /// Removes all keys of a namespace.
+    pub fn clear(&self, namespace: &str) {
+        if let Some(space) = self.existing(namespace) {
+            space.clear();
+        }
+    }
+
     /// Adds to a number, kept as decimal text so that `get` and `set` see it too, and returns
     /// the sum. A key that is not there (or has expired) counts as 0 and is made with `ttl_ms`;
     /// one that is there keeps the time to live it has, so that a window of time counted this

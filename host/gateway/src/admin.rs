@@ -25,6 +25,7 @@ mod provider_keys;
 mod settings;
 mod system;
 mod tenants;
+mod trials;
 mod usage;
 mod versions;
 
@@ -137,6 +138,8 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(versions::upload))
         .routes(routes!(versions::activate))
         .routes(routes!(versions::rollback))
+        .routes(routes!(trials::show, trials::begin, trials::end))
+        .routes(routes!(trials::approve))
         .routes(routes!(chain::show, chain::order))
         .routes(routes!(calls::list))
         .routes(routes!(calls::show))

@@ -36,6 +36,7 @@ mod route;
 mod settle;
 pub mod snapshot;
 mod target;
+pub mod trial;
 pub mod worker;
 
 pub use body::{Broken, ReplyBody};

@@ -9,6 +9,7 @@
 //! was published.
 //! Read first: `Control::rebuild` in `reload/rebuild.rs`.
 
+mod asks;
 mod assemble;
 mod builtin;
 mod code;
@@ -17,6 +18,7 @@ mod error;
 mod probation;
 mod rebuild;
 mod status;
+mod trials;
 mod upkeep;
 mod versions;
 mod wanted;
@@ -46,6 +48,7 @@ use watch::Watch;
 
 pub use error::ControlError;
 pub use status::{PolicyStatus, VersionReport};
+pub use trials::TrialReport;
 
 /// What the control is made of.
 pub struct ControlParts {

@@ -8,12 +8,12 @@
 
 mod address;
 mod outgoing;
+mod policy_store;
 mod tokens;
 
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,14 +25,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use weir_base::{Clock, Secret};
 use weir_counters::KeyValue;
-use weir_policy::{
-    Completion, HttpRequest, LogLevel, Message, PolicyIdentity, Response, Services, Who,
-};
+use weir_policy::{Completion, HttpRequest, LogLevel, Message, Response, Role, Services, Who};
 use weir_store::{Ban, Store};
 
 use crate::identify::Bans;
 use crate::telemetry::CustomMetrics;
 use outgoing::Outgoing;
+use policy_store::PolicyStore;
+
+pub use policy_store::forget_beside;
 
 /// Questions of policies to models that may wait for the pipeline at one time.
 const INNER_CALLS_MAX: usize = 256;
@@ -145,18 +146,13 @@ impl HostServices {
     }
 
     fn with_metrics(&self, who: Who<'_>, use_them: impl FnOnce(&CustomMetrics)) {
+        if who.policy.role == Role::Beside {
+            return;
+        }
         // Unknown while the first instance of a new policy starts; there is nothing to report yet.
         if let Some(facts) = self.view.load().policies.get(who.policy.name.as_str()) {
             use_them(&facts.metrics);
         }
-    }
-}
-
-/// The part of the key-value store that is this policy's. Names hold no `/`, so none is another's.
-fn namespace(policy: &PolicyIdentity) -> Cow<'_, str> {
-    match &policy.tenant {
-        None => Cow::Borrowed(&policy.name),
-        Some(tenant) => Cow::Owned(format!("{tenant}/{}", policy.name)),
     }
 }
 
@@ -166,10 +162,8 @@ fn call_id(who: Who<'_>) -> String {
 
 impl Services for HostServices {
     fn store_get(&self, who: Who<'_>, key: &str) -> Option<Vec<u8>> {
-        self.parts
-            .key_values
-            .get(&namespace(who.policy), key)
-            .map(|value| value.to_vec())
+        let value = PolicyStore::of(&self.parts.key_values, who.policy).get(key)?;
+        Some(value.to_vec())
     }
 
     fn store_set(
@@ -179,16 +173,16 @@ impl Services for HostServices {
         value: Vec<u8>,
         ttl_ms: Option<u32>,
     ) -> Result<(), String> {
-        let ttl_ms = ttl_ms.map(u64::from);
-        let set = self
-            .parts
-            .key_values
-            .set(&namespace(who.policy), key, &value, ttl_ms);
+        let set = PolicyStore::of(&self.parts.key_values, who.policy).set(
+            key,
+            &value,
+            ttl_ms.map(u64::from),
+        );
         set.map_err(|error| error.to_string())
     }
 
     fn store_remove(&self, who: Who<'_>, key: &str) {
-        self.parts.key_values.remove(&namespace(who.policy), key);
+        PolicyStore::of(&self.parts.key_values, who.policy).remove(key);
     }
 
     fn store_add(
@@ -198,11 +192,8 @@ impl Services for HostServices {
         by: i64,
         ttl_ms: Option<u32>,
     ) -> Result<i64, String> {
-        let ttl_ms = ttl_ms.map(u64::from);
-        let sum = self
-            .parts
-            .key_values
-            .add(&namespace(who.policy), key, by, ttl_ms);
+        let store = PolicyStore::of(&self.parts.key_values, who.policy);
+        let sum = store.add(key, by, ttl_ms.map(u64::from));
         sum.map_err(|error| error.to_string())
     }
 
@@ -249,6 +240,10 @@ impl Services for HostServices {
     fn ban(&self, who: Who<'_>, ip: &str, for_ms: u32, reason: &str) -> Result<(), String> {
         let ip: IpAddr = ip.parse().map_err(|_| format!("{ip:?} is no IP address"))?;
         let ip = ip.to_canonical();
+        if who.policy.role != Role::Decides {
+            tracing::info!(policy = who.policy.name, call = call_id(who), %ip, for_ms, "a policy would have banned an address");
+            return Ok(());
+        }
         let now_ms = self.now_ms();
         let until_ms = now_ms.saturating_add(u64::from(for_ms));
         if !self.parts.bans.ban(ip, until_ms, now_ms) {

@@ -42,7 +42,7 @@ pub use grants::Grants;
 pub use hook::{Hook, HookSet};
 pub use load_error::LoadError;
 pub use remembered::{Caller, Rules};
-pub use services::{CallHost, PolicyIdentity, Services, Who};
+pub use services::{CallHost, PolicyIdentity, Role, Services, Who};
 pub use spec::{Isolation, Recycle, VersionSpec};
 pub use stream::Stream;
 pub use types::*;

@@ -17,6 +17,21 @@ pub struct PolicyIdentity {
     pub name: String,
     /// The tenant that owns the policy; none for the operator's own.
     pub tenant: Option<String>,
+    /// Whether what it does counts.
+    pub role: Role,
+}
+
+/// Whether what a policy does counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Role {
+    /// It does.
+    #[default]
+    Decides,
+    /// It shows what it would decide, and bans nobody.
+    Shadow,
+    /// The same, beside another version that decides: what it stores is seen only by itself, and what
+    /// it measures by nobody.
+    Beside,
 }
 
 /// Who asks for a service, and for which call.

@@ -1,7 +1,7 @@
 //! What an operator sets for a policy version, beside its bytes.
 
 use crate::grants::Grants;
-use crate::services::PolicyIdentity;
+use crate::services::{PolicyIdentity, Role};
 
 /// The settings of one version of one policy. They never change while it lives: other settings
 /// are another version.
@@ -36,6 +36,7 @@ impl VersionSpec {
             identity: PolicyIdentity {
                 name: name.into(),
                 tenant: None,
+                role: Role::Decides,
             },
             config: config.into(),
             grants: Grants::default(),

@@ -206,6 +206,96 @@ pub struct PolicyState {
     /// The digest in force before, which a rollback returns to.
     #[serde(default)]
     pub previous: Option<String>,
+    /// The version that is tried beside the one in force.
+    #[serde(default)]
+    pub trial: Option<Trial>,
+    /// Versions that were taken out because they did not prove themselves, the last first.
+    #[serde(default)]
+    pub quarantined: Vec<Quarantined>,
+    /// Digests of versions that were in force once, the last first.
+    #[serde(default)]
+    pub retired: Vec<String>,
+    /// Digests of versions that may do more than those before them, because someone said so.
+    #[serde(default)]
+    pub approved: Vec<String>,
+}
+
+impl PolicyState {
+    /// Nothing uploaded was ever in force.
+    pub fn new(policy: impl Into<String>) -> Self {
+        Self {
+            policy: policy.into(),
+            active: None,
+            previous: None,
+            trial: None,
+            quarantined: Vec::new(),
+            retired: Vec::new(),
+            approved: Vec::new(),
+        }
+    }
+}
+
+/// A version that is tried beside the one in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Which.
+    pub digest: String,
+    /// How.
+    pub kind: TrialKind,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// When it ends by itself, and how.
+    pub rules: TrialRules,
+}
+
+/// How a version is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialKind {
+    /// It sees the same calls and decides none.
+    Shadow,
+    /// It decides the calls of some keys.
+    Canary {
+        /// Their share, 1 to 99.
+        percent: u32,
+    },
+}
+
+/// When a trial ends by itself, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialRules {
+    /// Calls that the tried version must have seen before anything but its failures counts.
+    pub calls_min: u64,
+    /// Failures from which on it is taken out; 0 for never.
+    pub failures_max: u64,
+    /// By how many of a thousand calls the refusals may differ from those of the version in force,
+    /// either way, before it is taken out; none for any number.
+    pub denials_change_max_permille: Option<u32>,
+    /// By how many microseconds a call the time of its hooks may be longer, in the mean, before it is
+    /// taken out; none for any time.
+    pub added_max_micros: Option<u32>,
+    /// What becomes of it where none of these happened in time.
+    pub promote: Option<Promote>,
+}
+
+/// What becomes of a tried version that proved itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promote {
+    /// Milliseconds that the trial lasts at least.
+    pub after_ms: u64,
+    /// The share of the keys for which it decides then; 100 puts it in force.
+    pub percent: u32,
+}
+
+/// A version that was taken out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Which.
+    pub digest: String,
+    /// Why.
+    pub reason: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
 }
 
 /// The settings of a policy that the API made.

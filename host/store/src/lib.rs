@@ -24,7 +24,8 @@ mod writer;
 pub use call::{AttemptRow, CallRow, Decider, Decision, Ended, REMEMBERED};
 pub use entity::{
     Ban, Channel, DisabledKey, Entities, Entity, KeyTerms, Kind, PolicySetting, PolicyState,
-    PolicyVersion, ProviderKey, Tenant, VirtualKey,
+    PolicyVersion, Promote, ProviderKey, Quarantined, Tenant, Trial, TrialKind, TrialRules,
+    VirtualKey,
 };
 pub use error::StoreError;
 pub use ledger::{Ledger, LedgerStatus};

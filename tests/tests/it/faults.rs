@@ -3,6 +3,7 @@
 
 mod bounds;
 mod pins;
+mod swapping;
 mod table;
 mod takeover;
 

@@ -19,6 +19,7 @@ mod limits;
 mod policies;
 mod rotation;
 mod sdk;
+mod staged;
 mod start;
 mod streams;
 mod swap;

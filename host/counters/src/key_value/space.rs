@@ -74,6 +74,16 @@ impl Space {
         }
     }
 
+    pub(super) fn clear(&self) {
+        for part in &self.parts {
+            let mut part = lock(part);
+            for (key, entry) in std::mem::take(&mut part.entries) {
+                self.give_back(1, key.len() + entry.value.len());
+                part.changed.insert(key);
+            }
+        }
+    }
+
     /// Sets or adds. Returns the sum of an `add`, 0 for a `set`.
     pub(super) fn change(
         &self,

@@ -16,10 +16,12 @@ pub(super) struct AlertView {
     number: u64,
     /// Milliseconds since the Unix epoch.
     at_ms: u64,
-    /// key_disabled, key_restored or channel_tripped.
+    /// key_disabled, key_restored, channel_tripped, policy_quarantined, policy_failing or policy_held.
     kind: &'static str,
-    /// The channel's name.
+    /// The channel's name; empty where it is about a policy.
     channel: String,
+    /// The policy's name, where it is about one.
+    policy: Option<String>,
     /// The id of the provider key, where it is about one.
     key: Option<String>,
     /// Why.
@@ -33,6 +35,7 @@ impl From<Alert> for AlertView {
             at_ms: alert.at_ms,
             kind: alert.kind.as_str(),
             channel: alert.channel,
+            policy: alert.policy,
             key: alert.key,
             reason: alert.reason,
         }

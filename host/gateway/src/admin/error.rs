@@ -136,6 +136,13 @@ impl From<ControlError> for ApiError {
             ControlError::Config(errors) => config_details(errors),
             ControlError::Load { policy, error } => load_details(policy, error),
             ControlError::ReadOnly { file, .. } => json!({ "file": file }),
+            ControlError::ApprovalNeeded {
+                policy,
+                digest,
+                more,
+            } => {
+                json!({ "policy": policy, "digest": digest, "more": more })
+            }
             _ => json!({}),
         };
         Self::new(status, code, error.to_string()).with(details)

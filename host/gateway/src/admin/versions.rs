@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use weir_store::{ListQuery, PolicyState, PolicyVersion, StoreError};
+use weir_store::{ListQuery, PolicyState, PolicyVersion, Quarantined, StoreError, TrialKind};
 
 use super::AdminState;
 use super::body::{self, Asked, Input, Segments};
@@ -24,8 +24,13 @@ pub(super) struct VersionView {
     created_ms: u64,
     /// Where it came from.
     source: String,
-    /// active, previous (a rollback returns to it) or held.
+    /// active, previous (a rollback returns to it), shadow or canary (it is tried), quarantined (it was
+    /// taken out), retired (it was in force once) or validated (it never was).
     state: &'static str,
+    /// Why it was taken out.
+    reason: Option<String>,
+    /// It may do more than those before it, because someone said so.
+    approved: bool,
     /// The hooks that it has.
     hooks: Vec<String>,
     /// The interfaces that it imports.
@@ -34,9 +39,9 @@ pub(super) struct VersionView {
 
 /// The stored versions of a policy, the newest first.
 pub(super) async fn of(state: &AdminState, policy: &str) -> Result<Vec<VersionView>, ApiError> {
-    let (active, previous) = match state.store.get::<PolicyState>(policy).await {
-        Ok(state) => (state.active, state.previous),
-        Err(StoreError::NotFound) => (None, None),
+    let known = match state.store.get::<PolicyState>(policy).await {
+        Ok(known) => known,
+        Err(StoreError::NotFound) => PolicyState::new(policy),
         Err(error) => return Err(error.into()),
     };
     let query = ListQuery {
@@ -46,13 +51,10 @@ pub(super) async fn of(state: &AdminState, policy: &str) -> Result<Vec<VersionVi
     };
     let mut versions = state.store.list::<PolicyVersion>(query).await?.items;
     versions.sort_by_key(|version| std::cmp::Reverse(version.created_ms));
-    let word = |digest: &str| match digest {
-        digest if active.as_deref() == Some(digest) => "active",
-        digest if previous.as_deref() == Some(digest) => "previous",
-        _ => "held",
-    };
     let view = |version: PolicyVersion| VersionView {
-        state: word(&version.digest),
+        state: word(&known, &version.digest),
+        reason: quarantined(&known, &version.digest).map(|out| out.reason.clone()),
+        approved: known.approved.contains(&version.digest),
         hooks: texts(&version.report, "hooks"),
         imports: texts(&version.report, "imports"),
         digest: version.digest,
@@ -61,6 +63,23 @@ pub(super) async fn of(state: &AdminState, policy: &str) -> Result<Vec<VersionVi
         source: version.source,
     };
     Ok(versions.into_iter().map(view).collect())
+}
+
+fn quarantined<'k>(known: &'k PolicyState, digest: &str) -> Option<&'k Quarantined> {
+    known.quarantined.iter().find(|out| out.digest == digest)
+}
+
+fn word(known: &PolicyState, digest: &str) -> &'static str {
+    let trial = known.trial.as_ref().filter(|trial| trial.digest == digest);
+    match trial.map(|trial| trial.kind) {
+        _ if known.active.as_deref() == Some(digest) => "active",
+        Some(TrialKind::Shadow) => "shadow",
+        Some(TrialKind::Canary { .. }) => "canary",
+        None if quarantined(known, digest).is_some() => "quarantined",
+        None if known.previous.as_deref() == Some(digest) => "previous",
+        None if known.retired.iter().any(|retired| retired == digest) => "retired",
+        None => "validated",
+    }
 }
 
 fn texts(report: &Value, field: &str) -> Vec<String> {
@@ -77,6 +96,9 @@ pub(super) struct UploadQuery {
     /// false: check and keep the version, and leave in force what is.
     #[serde(default = "yes")]
     activate: bool,
+    /// true: it may do what it may do, also where that is more than the version in force may.
+    #[serde(default)]
+    approve: bool,
 }
 
 fn yes() -> bool {
@@ -84,11 +106,13 @@ fn yes() -> bool {
 }
 
 /// Uploads a version: checks it, keeps it, and puts it in force unless told otherwise. One that is
-/// refused changes nothing.
+/// refused changes nothing. One that may do more than the version in force is kept and waits for
+/// approval: the answer is 202, and says in plain words what for.
 #[utoipa::path(put, path = "/admin/v1/policies/{policy}/versions", tag = "policies", operation_id = "upload_version",
     params(("policy" = String, Path, description = "The policy's name"), UploadQuery),
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "A component or core module"),
     responses((status = 200, body = VersionReport),
+        (status = 202, body = VersionReport, description = "It waits for approval"),
         (status = 422, body = ErrorBody, description = "The version was refused; the code says why"),
         (status = "4XX", body = ErrorBody)))]
 pub(super) async fn upload(
@@ -97,7 +121,7 @@ pub(super) async fn upload(
     Asked(query): Asked<UploadQuery>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<VersionReport>, ApiError> {
+) -> Result<(StatusCode, Json<VersionReport>), ApiError> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -111,9 +135,16 @@ pub(super) async fn upload(
     }
     let max_bytes = state.control.config().runtime.policy_size_max_bytes;
     let bytes = body::read(body, max_bytes).await?;
-    Ok(Json(
-        state.control.upload(&policy, bytes, query.activate).await?,
-    ))
+    let uploaded = state
+        .control
+        .upload(&policy, bytes, query.activate, query.approve);
+    let report = uploaded.await?;
+    let status = if report.waits_for.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    Ok((status, Json(report)))
 }
 
 /// Which version.

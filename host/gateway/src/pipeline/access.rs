@@ -12,7 +12,7 @@ use super::worker::Worker;
 
 /// Asks the access policies in order; the first refusal ends the call.
 pub async fn run(worker: &Rc<Worker>, open: &mut Open, chain: &Chain) -> Result<(), Fault> {
-    for binding in chain.with(Hook::Access) {
+    for binding in chain.with(Hook::Access, open.share) {
         if recalled(worker, open, binding, Hook::Access).is_some() {
             continue;
         }

@@ -20,7 +20,7 @@ pub async fn run(
     open: &mut Open,
     chain: &Chain,
 ) -> Result<Option<Reply>, Fault> {
-    for binding in chain.with(Hook::Answer) {
+    for binding in chain.with(Hook::Answer, open.share) {
         let running = Running::new(open, binding, Hook::Answer);
         let answer = worker
             .policies

@@ -14,6 +14,7 @@ use weir_base::Usage;
 use weir_policy::{CallScope, Engine, Hook, Outcome};
 
 use super::call::Call;
+use super::chain::Chain;
 use super::hook::{self, Facts};
 use crate::telemetry::Metrics;
 
@@ -25,6 +26,10 @@ const QUEUE_MAX: usize = 10_000;
 pub struct Finished {
     /// The call, as policies may look at it.
     pub call: Arc<Call>,
+    /// The policies that applied to it.
+    pub chain: Arc<Chain>,
+    /// Which share of the keys its key is in, for trials.
+    pub share: u64,
     /// What its hooks were told.
     pub facts: Facts,
     /// The channel that served it.
@@ -100,11 +105,7 @@ async fn show(worker: &weir_policy::Worker, metrics: &Metrics, finished: &Finish
         total_ms: finished.total_ms,
         usage: hook::usage(&finished.usage),
     };
-    for binding in call
-        .snapshot
-        .chain_of(&call.key.tenant.id)
-        .with(Hook::Audit)
-    {
+    for binding in finished.chain.with(Hook::Audit, finished.share) {
         let started = Instant::now();
         let result = worker.finished(&binding.version, &scope, &outcome).await;
         binding.metrics.ran(Hook::Audit as usize, started.elapsed());

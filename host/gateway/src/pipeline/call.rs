@@ -3,6 +3,7 @@
 //! A call is shared with the policy hook that runs about it, so it is behind an `Arc` and the
 //! parts that `rewrite` may change are behind a lock that nobody else ever waits for.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -30,6 +31,16 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Whether a policy changed the body, so that `head` must be found anew.
     pub body_changed: bool,
+}
+
+impl Request {
+    /// The same number for two requests that are the same to a provider.
+    pub fn hash_sent(&self, state: &mut impl Hasher) {
+        (&self.model, &self.body).hash(state);
+        for (name, value) in &self.headers {
+            (name, value).hash(state);
+        }
+    }
 }
 
 /// One call, from identify to settle.

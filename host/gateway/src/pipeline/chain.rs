@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weir_policy::{Hook, Version};
 use weir_store::{Decider, Decision};
 
+use super::trial::{Part, Trial};
 use crate::telemetry::PolicyMetrics;
 
 /// What becomes of a call whose policy failed.
@@ -39,11 +40,26 @@ pub struct Binding {
     pub on_failure: OnFailure,
     /// Whether it decides.
     pub mode: Mode,
+    /// The trial that it is part of, beside another version of the policy.
+    pub trial: Option<(Arc<Trial>, Part)>,
     /// Where its metrics go.
     pub metrics: PolicyMetrics,
 }
 
 impl Binding {
+    /// Whether it sees the calls of a key; `share` as [`super::trial::share_of`] tells.
+    fn sees(&self, share: u64) -> bool {
+        let trial = self.trial.as_ref();
+        trial.is_none_or(|(trial, part)| trial.sees(*part, share))
+    }
+
+    /// Whether another version is asked about the same calls, to be compared.
+    pub fn is_compared(&self) -> bool {
+        self.trial
+            .as_ref()
+            .is_some_and(|(trial, _)| trial.is_shadow())
+    }
+
     /// What its hook decided.
     pub fn decision(&self, hook: Hook, micros: u32, verdict: Cow<'static, str>) -> Decision {
         #[expect(
@@ -67,6 +83,7 @@ impl Binding {
 #[derive(Debug, Default)]
 pub struct Chain {
     by_hook: [Vec<Arc<Binding>>; Hook::ALL.len()],
+    trials: Vec<Arc<Trial>>,
 }
 
 impl Chain {
@@ -80,11 +97,36 @@ impl Chain {
         };
         Self {
             by_hook: Hook::ALL.map(with),
+            trials: bindings.iter().filter_map(tried).collect(),
         }
     }
 
-    /// The policies that have this hook, in order.
-    pub fn with(&self, hook: Hook) -> &[Arc<Binding>] {
-        self.by_hook.get(hook as usize).map_or(&[], Vec::as_slice)
+    /// The policies that have this hook and see the calls of a key, in order; `share` as
+    /// [`super::trial::share_of`] tells.
+    pub fn with(&self, hook: Hook, share: u64) -> impl Iterator<Item = &Arc<Binding>> {
+        let with = self
+            .by_hook
+            .get(hook as usize)
+            .map_or(&[][..], Vec::as_slice);
+        with.iter().filter(move |binding| binding.sees(share))
+    }
+
+    /// Whether some policy has this hook.
+    pub fn has(&self, hook: Hook) -> bool {
+        self.by_hook
+            .get(hook as usize)
+            .is_some_and(|with| !with.is_empty())
+    }
+
+    /// The trials that are under way in it.
+    pub fn trials(&self) -> &[Arc<Trial>] {
+        &self.trials
+    }
+}
+
+fn tried(binding: &Arc<Binding>) -> Option<Arc<Trial>> {
+    match &binding.trial {
+        Some((trial, Part::Tried)) => Some(Arc::clone(trial)),
+        _ => None,
     }
 }

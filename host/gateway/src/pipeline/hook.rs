@@ -1,6 +1,8 @@
 //! What every hook call has in common: what it is told, and what becomes of its answer.
 
 use std::borrow::Cow;
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +13,7 @@ use weir_policy::{CallScope, Denial, Failure, Hook, Rules, Summary};
 use super::call::{Call, Request};
 use super::chain::{Binding, Mode, OnFailure};
 use super::open::Open;
+use super::trial::Answered;
 use super::worker::Worker;
 
 /// The facts that every hook is handed, kept in the shape that the record of them borrows from. Who
@@ -65,7 +68,8 @@ impl Facts {
 /// What the policy answered to such a call a while ago, where it said that this still holds. It is
 /// recorded like an answer, and costs nothing of the policy's time.
 pub fn recalled(worker: &Worker, open: &mut Open, binding: &Binding, hook: Hook) -> Option<Rules> {
-    if binding.mode == Mode::Shadow {
+    // Two versions are only compared where both are asked.
+    if binding.mode == Mode::Shadow || binding.is_compared() {
         return None;
     }
     let (summary, now) = (open.facts.summary(), open.seen_at());
@@ -83,8 +87,8 @@ pub struct Running<'a> {
     binding: &'a Binding,
     hook: Hook,
     started: Instant,
-    /// What the policy sees: the call, or a copy of it where it must not change anything.
-    pub scope: Option<CallScope>,
+    /// What the policy sees where it must not change anything: a copy of the call.
+    copy: Option<(CallScope, Arc<Call>)>,
 }
 
 impl<'a> Running<'a> {
@@ -92,13 +96,21 @@ impl<'a> Running<'a> {
     pub fn new(open: &Open, binding: &'a Binding, hook: Hook) -> Self {
         // Only an edit could tell a shadow from the policy that it shadows.
         let copies = binding.mode == Mode::Shadow && hook == Hook::Rewrite;
-        let scope = copies.then(|| CallScope::new(open.call.shadow()));
+        let copy = copies.then(|| {
+            let copy = open.call.shadow();
+            (CallScope::new(Arc::<Call>::clone(&copy)), copy)
+        });
         Self {
             binding,
             hook,
             started: open.seen_at(),
-            scope,
+            copy,
         }
+    }
+
+    /// What the policy sees: the call, or a copy of it where it must not change anything.
+    pub fn scope<'s>(&'s self, open: &'s Open) -> &'s CallScope {
+        self.copy.as_ref().map_or(&open.scope, |(scope, _)| scope)
     }
 
     /// How long it has been running.
@@ -108,12 +120,12 @@ impl<'a> Running<'a> {
 
     /// Records the answer. None where the policy has no say: it failed and its failures are
     /// allowed, or it only shadows.
-    pub fn judge<T>(self, open: &mut Open, answer: Answer<T>) -> Result<Option<T>, Fault> {
+    pub fn judge<T: Debug>(self, open: &mut Open, answer: Answer<T>) -> Result<Option<T>, Fault> {
         let Self {
             binding,
             hook,
             started,
-            ..
+            copy,
         } = self;
         let elapsed = open.looked_at_clock().duration_since(started);
         binding.metrics.ran(hook as usize, elapsed);
@@ -139,11 +151,32 @@ impl<'a> Running<'a> {
         };
         let micros = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX);
         open.decisions.push(binding.decision(hook, micros, verdict));
+        if let Some((trial, part)) = binding.trial.as_ref().filter(|_| binding.is_compared()) {
+            let call = copy.as_ref().map_or(&open.call, |(_, copy)| copy);
+            let answered = Answered {
+                part: *part,
+                hook,
+                hash: answer_hash(hook, &result, call),
+            };
+            open.answers.push((Arc::clone(trial), answered));
+        }
         match binding.mode {
             Mode::Enforce => result,
             Mode::Shadow => Ok(None),
         }
     }
+}
+
+/// The same number for two answers that do the same.
+fn answer_hash<T: Debug>(hook: Hook, answer: &Result<Option<T>, Fault>, call: &Call) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match answer {
+        // What it answered is what it made of the request.
+        Ok(_) if hook == Hook::Rewrite => call.request().hash_sent(&mut hasher),
+        Ok(value) => format!("{value:?}").hash(&mut hasher),
+        Err(_) => {}
+    }
+    hasher.finish()
 }
 
 /// A policy's refusal as a fault. Its status was checked by the runtime.

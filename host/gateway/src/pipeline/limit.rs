@@ -14,7 +14,7 @@ use super::worker::Worker;
 /// Collects the rules of all policies and reserves what the call will probably need.
 pub async fn run(worker: &Rc<Worker>, open: &mut Open, chain: &Chain) -> Result<(), Fault> {
     let mut rules: Vec<Rule> = Vec::new();
-    for binding in chain.with(Hook::Limit) {
+    for binding in chain.with(Hook::Limit, open.share) {
         if let Some(named) = recalled(worker, open, binding, Hook::Limit) {
             rules.extend(named.iter().map(|rule| own(&binding.name, rule)));
             continue;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::future::poll_fn;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ use super::chain::{Binding, Mode, OnFailure};
 use super::hook::{Running, refusal};
 use super::open::Open;
 use super::relay::{self, Reading, poll_data};
+use super::trial::{Answered, Trial};
 use super::worker::Worker;
 use super::{fault, neutral, target};
 
@@ -47,7 +49,7 @@ async fn shown_whole(
     let mut body = collect(reply.source, max_bytes).await?;
     relay::read_usage(open, &body);
     let chain = Arc::clone(&open.chain);
-    for binding in chain.with(Hook::Reply) {
+    for binding in chain.with(Hook::Reply, open.share) {
         open.looked_at_clock();
         let running = Running::new(open, binding, Hook::Reply);
         let answer = {
@@ -149,6 +151,8 @@ pub struct Looker {
     stream: Option<Stream>,
     spent: Duration,
     verdict: Cow<'static, str>,
+    /// What it made of each event, where that is compared with what another version did.
+    actions: DefaultHasher,
 }
 
 /// Asks the events policies which of them want to see this stream. None of them: it goes through
@@ -159,7 +163,7 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
     if View::new(open.call.dialect).is_none() {
         return Ok(lookers);
     }
-    for binding in chain.with(Hook::Events) {
+    for binding in chain.with(Hook::Events, open.share) {
         open.looked_at_clock();
         let running = Running::new(open, binding, Hook::Events);
         let opened = worker
@@ -172,6 +176,7 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
                 stream: Some(stream),
                 spent: running.elapsed(),
                 verdict: Cow::Borrowed("allow"),
+                actions: DefaultHasher::new(),
             }),
             Ok(None) => {}
             Err(failure) => {
@@ -396,8 +401,10 @@ impl Looking {
     /// Writes down what the policies decided, and settles the call.
     fn over(&mut self, ended: Ended) {
         if let Some(open) = self.reading.open() {
-            open.decisions
-                .extend(self.lookers.iter().map(Looker::decision));
+            for looker in &self.lookers {
+                open.decisions.push(looker.decision());
+                open.answers.extend(looker.answered());
+            }
         }
         self.reading.end(ended);
     }
@@ -420,7 +427,12 @@ impl Looker {
         self.ran(started);
         let enforced = self.binding.mode == Mode::Enforce;
         match answer {
-            Ok(Ok(action)) => Ok(neutral::taken(action).filter(|_| enforced)),
+            Ok(Ok(action)) => {
+                if self.binding.is_compared() {
+                    format!("{action:?}").hash(&mut self.actions);
+                }
+                Ok(neutral::taken(action).filter(|_| enforced))
+            }
             Ok(Err(denial)) => {
                 self.binding.metrics.denied(Hook::Events as usize);
                 self.verdict = Cow::Owned(format!("deny:{}", denial.code));
@@ -468,6 +480,17 @@ impl Looker {
         let elapsed = started.elapsed();
         self.spent += elapsed;
         self.binding.metrics.ran(Hook::Events as usize, elapsed);
+    }
+
+    /// What it made of all events, where that is compared.
+    fn answered(&self) -> Option<(Arc<Trial>, Answered)> {
+        let (trial, part) = self.binding.trial.as_ref()?;
+        let answered = Answered {
+            part: *part,
+            hook: Hook::Events,
+            hash: self.actions.finish(),
+        };
+        Some((Arc::clone(trial), answered))
     }
 
     /// One line for the whole stream.

@@ -17,6 +17,7 @@ use super::health::{self, Change, ModelHealth, Pass, failure};
 use super::hook::Facts;
 use super::route::Planned;
 use super::settle;
+use super::trial::{Answered, Trial, share_of};
 use super::worker::Worker;
 use crate::keys::{Lease, ProviderKey};
 use crate::measure::FailureKind;
@@ -159,6 +160,10 @@ pub struct Open {
     pub facts: Facts,
     /// What policies decided so far.
     pub decisions: Vec<Decision>,
+    /// What they answered, those of them that are part of a trial.
+    pub answers: Vec<(Arc<Trial>, Answered)>,
+    /// Which share of the keys the call's is in, for trials; 0 where there is none.
+    pub share: u64,
     /// What was tried so far.
     pub attempts: Vec<AttemptRow>,
     /// What it took from its limits.
@@ -194,9 +199,15 @@ impl Open {
         Self {
             worker: Rc::clone(worker),
             scope: CallScope::of_caller(Arc::<Call>::clone(&call), caller),
+            share: if chain.trials().is_empty() {
+                0
+            } else {
+                share_of(&call.key.id)
+            },
             chain,
             facts,
             decisions: Vec::new(),
+            answers: Vec::new(),
             attempts: Vec::new(),
             reservation: None,
             estimate: Amounts::default(),

@@ -39,7 +39,7 @@ pub async fn start(worker: &Rc<Worker>, mut open: Box<Open>, reply: Reply) -> Re
     open.outcome.first_byte_ms = Some(open.call.elapsed_ms());
     let streams = target::is_event_stream(&reply.headers);
     let succeeded = (200..300).contains(&reply.status) && !reply.by_policy;
-    if succeeded && !streams && !open.chain.with(Hook::Reply).is_empty() {
+    if succeeded && !streams && open.chain.has(Hook::Reply) {
         return look::whole(worker, open, reply).await;
     }
     let lookers = if succeeded && streams {

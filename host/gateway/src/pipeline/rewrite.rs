@@ -14,12 +14,11 @@ use super::worker::Worker;
 
 /// Lets the rewrite policies change the request, in order.
 pub async fn run(worker: &Rc<Worker>, open: &mut Open, chain: &Chain) -> Result<(), Fault> {
-    for binding in chain.with(Hook::Rewrite) {
+    for binding in chain.with(Hook::Rewrite, open.share) {
         let running = Running::new(open, binding, Hook::Rewrite);
-        let scope = running.scope.as_ref().unwrap_or(&open.scope);
         let answer = worker
             .policies
-            .rewrite(&binding.version, scope, &open.facts.summary())
+            .rewrite(&binding.version, running.scope(open), &open.facts.summary())
             .await;
         running.judge(open, answer)?;
         look_again(open)?;

@@ -18,9 +18,6 @@ use super::offer::Offer;
 use super::open::Open;
 use super::worker::Worker;
 
-/// Below this many calls in the window a failure rate says nothing and is given as zero.
-const SAMPLES_MIN: u32 = 10;
-
 /// One try to be made.
 #[derive(Debug, Clone)]
 pub struct Planned {
@@ -87,7 +84,7 @@ pub async fn run(
         return Err(nobody_serves(open));
     }
     let mut drafts: SmallVec<[Draft; 8]> = (0..offers.len()).map(Draft::plain).collect();
-    for binding in chain.with(Hook::Route) {
+    for binding in chain.with(Hook::Route, open.share) {
         let running = Running::new(open, binding, Hook::Route);
         let answer = {
             let candidates = candidates(&offers, &drafts, open.now_ms());
@@ -142,29 +139,7 @@ fn tripped_last(offers: &[Offer], drafts: &mut [Draft], now_ms: u64) {
 /// What a policy is told of each channel.
 fn candidates(offers: &[Offer], drafts: &[Draft], now_ms: u64) -> SmallVec<[Candidate; 4]> {
     let offered = drafts.iter().filter_map(|draft| offers.get(draft.at));
-    offered.map(|offer| candidate(offer, now_ms)).collect()
-}
-
-fn candidate(offer: &Offer, now_ms: u64) -> Candidate {
-    let (channel, health) = (&*offer.channel, &*offer.health);
-    let counts = health.figures.counts(now_ms);
-    let means = health.figures.means();
-    Candidate {
-        channel: channel.number,
-        priority: channel.priority,
-        weight: channel.weight,
-        error_rate: counts.error_rate(SAMPLES_MIN),
-        samples: counts.calls,
-        first_byte_ms: means.first_byte_ms,
-        total_ms: means.total_ms,
-        tokens_per_second: means.tokens_per_second,
-        in_flight: channel.health.in_flight(),
-        usable_keys: channel.usable_keys(now_ms),
-        headroom: channel.keys.headroom(now_ms),
-        tripped_ms: health.breaker.tripped_ms(now_ms, &channel.breaker),
-        input_price: offer.input_price,
-        output_price: offer.output_price,
-    }
+    offered.map(|offer| offer.candidate(now_ms)).collect()
 }
 
 /// A policy's attempt as one of the tries that it was offered.

@@ -13,6 +13,7 @@ use weir_store::{CallRow, Ended};
 
 use super::audit::Finished;
 use super::open::Open;
+use super::trial::Settled;
 use crate::telemetry::{AttemptOutcome, CallOutcome, Phase};
 
 /// Settles a call that is over.
@@ -34,6 +35,7 @@ pub fn settle(open: &mut Open) {
     let total_ms = u32::try_from(total.as_millis()).unwrap_or(u32::MAX);
     count(open, &usage);
     audit(open, &usage, total_ms);
+    compare(open);
     record(open, usage, total_ms);
     open.passed(Phase::Settle);
 }
@@ -97,11 +99,13 @@ fn count(open: &Open, usage: &Usage) {
 }
 
 fn audit(open: &Open, usage: &Usage, total_ms: u32) {
-    if open.chain.with(Hook::Audit).is_empty() {
+    if !open.chain.has(Hook::Audit) {
         return;
     }
     open.worker.shared.audit.push(Finished {
         call: Arc::clone(&open.call),
+        chain: Arc::clone(&open.chain),
+        share: open.share,
         facts: open.facts.clone(),
         channel: open
             .outcome
@@ -115,6 +119,23 @@ fn audit(open: &Open, usage: &Usage, total_ms: u32) {
         total_ms,
         usage: *usage,
     });
+}
+
+/// What the versions of a trial made of the call.
+fn compare(open: &Open) {
+    for trial in open.chain.trials() {
+        let differs = trial.settled(&Settled {
+            decisions: &open.decisions,
+            answers: &open.answers,
+            call: open.call.id_text(),
+            at_ms: open.call.started_ms,
+            key: &open.call.key.id,
+            model: &open.facts.model,
+        });
+        if differs {
+            open.worker.shared.metrics.trial_differed(&trial.policy);
+        }
+    }
 }
 
 fn record(open: &mut Open, usage: Usage, total_ms: u32) {

@@ -47,6 +47,22 @@ pub enum ControlError {
     /// There is nothing to go back to.
     #[error("policy {0} has no version before this one")]
     NoPrevious(String),
+    /// A version may do more than the one before it, and nobody has said that it may.
+    #[error("version {digest} of policy {policy} waits for approval, because it may do more than the one in force: {}", .more.join("; "))]
+    ApprovalNeeded {
+        /// The policy.
+        policy: String,
+        /// The version.
+        digest: String,
+        /// What it may do more, a line for each.
+        more: Vec<String>,
+    },
+    /// Nothing runs that a version could be tried beside.
+    #[error("policy {0} has no version in force that another could be compared with; activate one")]
+    NothingInForce(String),
+    /// The version that is to be tried is in force.
+    #[error("version {0} is in force: there is nothing to try")]
+    InForce(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,6 +82,9 @@ impl ControlError {
             ControlError::Load { error, .. } => error.code(),
             ControlError::Source { .. } => "policy_source_unreadable",
             ControlError::NoPrevious(_) => "no_previous_version",
+            ControlError::ApprovalNeeded { .. } => "approval_needed",
+            ControlError::NothingInForce(_) => "nothing_in_force",
+            ControlError::InForce(_) => "version_in_force",
             ControlError::Store(StoreError::Conflict(_)) => "conflict",
             ControlError::Store(StoreError::Invalid(_)) => "invalid",
             ControlError::Store(StoreError::Full(_)) => "store_full",
@@ -80,6 +99,9 @@ impl ControlError {
             ControlError::NotFound(_) | ControlError::Store(StoreError::NotFound) => 404,
             ControlError::ReadOnly { .. }
             | ControlError::NoPrevious(_)
+            | ControlError::ApprovalNeeded { .. }
+            | ControlError::NothingInForce(_)
+            | ControlError::InForce(_)
             | ControlError::Store(StoreError::Conflict(_)) => 409,
             ControlError::Config(_)
             | ControlError::Unreadable { .. }

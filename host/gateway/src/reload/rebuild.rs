@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_policy::{Failure, FailureKind, Hook, LoadError, Version, VersionSpec};
-use weir_store::{Decider, Entities, PolicyVersion, StoreError};
+use weir_store::{Decider, Entities};
 
 use super::assemble::{self, ChannelRegistry, Ingredients};
 use super::builtin::builtin;
 use super::code::{self, Code, Layer, Running, read_whole};
 use super::error::ControlError;
-use super::probation::Probation;
+use super::probation::{Budget, Probation};
 use super::status::{PolicyStatus, hooks};
+use super::trials::Tried;
 use super::wanted::{self, Base, Wanted};
 use super::watch::{SeenFile, seen_files};
 use super::{Control, Listed};
@@ -22,6 +23,7 @@ use crate::identify::Directory;
 use crate::keys::KeyRegistry;
 use crate::pipeline::chain::{self, Binding, Chain, OnFailure};
 use crate::pipeline::snapshot::Snapshot;
+use crate::pipeline::trial::{Part, Trial};
 use crate::services::{PolicyFacts, PolicyView};
 use crate::usage::PriceBook;
 
@@ -65,6 +67,12 @@ pub(super) struct State {
 pub(super) struct Known {
     pub(super) running: Option<Running>,
     pub(super) probation: Option<Probation>,
+    /// The version that is tried beside it.
+    pub(super) tried: Option<Tried>,
+    /// The code that ran before, to go back to.
+    pub(super) previous: Option<Code>,
+    /// The failures of this minute.
+    pub(super) budget: Budget,
     /// Code that was taken out, and what runs in its place as long as nothing else is found.
     pub(super) refused: Option<([u8; 32], Running)>,
     /// What did not load, so that it is not tried again and again.
@@ -116,6 +124,7 @@ pub(super) fn nothing(config: &Arc<Config>) -> Snapshot {
 struct Chosen {
     wanted: Wanted,
     running: Option<Running>,
+    tried: Option<Tried>,
     /// It is not what ran before.
     is_new: bool,
 }
@@ -146,7 +155,7 @@ impl Control {
         // From here on nothing fails.
         let bindings: Vec<_> = chosen
             .iter()
-            .filter_map(|chosen| self.binding(chosen))
+            .flat_map(|chosen| self.bindings(chosen))
             .collect();
         let ingredients = Ingredients {
             generation: state.generation + 1,
@@ -243,9 +252,14 @@ impl Control {
                 (None, new) => new.is_some(),
                 (Some(_), None) => false,
             };
+            let tried = match &running {
+                Some(running) => self.tried(state, &wanted, running).await,
+                None => None,
+            };
             all.push(Chosen {
                 wanted,
                 running,
+                tried,
                 is_new,
             });
         }
@@ -365,18 +379,7 @@ impl Control {
                     ..running.code.clone()
                 }));
             }
-            let kept = self
-                .parts
-                .store
-                .get::<PolicyVersion>(&PolicyVersion::id_of(name, digest))
-                .await;
-            let kept = kept.map_err(|error| match error {
-                StoreError::NotFound => {
-                    ControlError::NotFound(format!("policy {name} has no version {digest}"))
-                }
-                other => ControlError::Store(other),
-            })?;
-            return Ok(Some(Code::new(kept.bytes.into(), Layer::Upload)));
+            return Ok(Some(self.uploaded(wanted, digest).await?));
         }
         match &wanted.base {
             Base::Nothing => Ok(None),
@@ -397,33 +400,59 @@ impl Control {
         }
     }
 
-    fn binding(&self, chosen: &Chosen) -> Option<(Globs, Arc<Binding>)> {
-        let (policy, running) = (&chosen.wanted.policy, chosen.running.as_ref()?);
-        let digest: Arc<str> = short(&running.code.digest).into();
-        let binding = Binding {
-            name: Arc::clone(&policy.name),
-            version: Arc::clone(&running.version),
-            deciders: Hook::ALL.map(|hook| {
-                Arc::new(Decider {
-                    hook: Cow::Borrowed(hook.as_str()),
-                    policy: Arc::clone(&policy.name),
-                    digest: Arc::clone(&digest),
-                })
-            }),
-            on_failure: match policy.on_failure {
-                FailureRule::Deny => OnFailure::Deny,
-                FailureRule::Allow => OnFailure::Allow,
-            },
-            mode: match policy.mode {
-                Mode::Enforce => chain::Mode::Enforce,
-                Mode::Shadow => chain::Mode::Shadow,
-            },
-            metrics: self
-                .parts
-                .metrics
-                .policy(&policy.name, &Hook::ALL.map(Hook::as_str)),
+    /// The policy at its place in the chain. The version that is tried comes first, so that it is
+    /// asked also where the other refuses.
+    fn bindings(&self, chosen: &Chosen) -> Vec<(Globs, Arc<Binding>)> {
+        let policy = &chosen.wanted.policy;
+        let Some(running) = &chosen.running else {
+            return Vec::new();
         };
-        Some((policy.tenants.clone(), Arc::new(binding)))
+        let mode = match policy.mode {
+            Mode::Enforce => chain::Mode::Enforce,
+            Mode::Shadow => chain::Mode::Shadow,
+        };
+        let binding = |version: &Arc<Version>, mode, trial: Option<(Arc<Trial>, Part)>| {
+            let digest: Arc<str> = short(version.digest()).into();
+            let metrics_name = match &trial {
+                Some((trial, Part::Tried)) => Cow::Owned(trial_name(&trial.policy)),
+                _ => Cow::Borrowed(&*policy.name),
+            };
+            let binding = Binding {
+                name: Arc::clone(&policy.name),
+                version: Arc::clone(version),
+                deciders: Hook::ALL.map(|hook| {
+                    Arc::new(Decider {
+                        hook: Cow::Borrowed(hook.as_str()),
+                        policy: Arc::clone(&policy.name),
+                        digest: Arc::clone(&digest),
+                    })
+                }),
+                on_failure: match policy.on_failure {
+                    FailureRule::Deny => OnFailure::Deny,
+                    FailureRule::Allow => OnFailure::Allow,
+                },
+                mode,
+                trial,
+                metrics: self
+                    .parts
+                    .metrics
+                    .policy(&metrics_name, &Hook::ALL.map(Hook::as_str)),
+            };
+            (policy.tenants.clone(), Arc::new(binding))
+        };
+        let Some(tried) = &chosen.tried else {
+            return vec![binding(&running.version, mode, None)];
+        };
+        let part = |part| Some((Arc::clone(&tried.live), part));
+        let tried_mode = if tried.live.is_shadow() {
+            chain::Mode::Shadow
+        } else {
+            mode
+        };
+        vec![
+            binding(&tried.version, tried_mode, part(Part::Tried)),
+            binding(&running.version, mode, part(Part::InForce)),
+        ]
     }
 
     /// Remembers what runs now, and tells of what is new. The snapshot is published already.
@@ -439,6 +468,11 @@ impl Control {
                 known.failed = None;
                 known.last_error = None;
                 let is_way_back = state.way_back.as_ref() == Some(&name);
+                known.budget = Budget::default();
+                known.previous = before
+                    .as_ref()
+                    .map(|before| before.code.clone())
+                    .filter(|before| before.digest != running.code.digest && !is_way_back);
                 // Other settings for the same code are no version to go back from.
                 let before = before
                     .filter(|before| before.code.digest != running.code.digest && !is_way_back);
@@ -453,11 +487,16 @@ impl Control {
                 }
             }
             known.running = chosen.running;
+            if known.tried.is_some() && chosen.tried.is_none() {
+                self.parts.metrics.forget_policy(&trial_name(&name));
+            }
+            known.tried = chosen.tried;
             listed.push(list(position, &chosen.wanted, &known));
             kept.insert(name, known);
         }
         for gone in state.policies.keys() {
             self.parts.metrics.forget_policy(gone);
+            self.parts.metrics.forget_policy(&trial_name(gone));
         }
         state.policies = kept;
         self.policies.store(Arc::new(listed));
@@ -522,6 +561,11 @@ fn list(position: usize, wanted: &Wanted, known: &Known) -> Listed {
         previous_digest: wanted.state.previous.clone(),
     };
     Listed { status, version }
+}
+
+/// What metrics call the version of a policy that is tried.
+fn trial_name(policy: &str) -> String {
+    format!("{policy}~trial")
 }
 
 pub(super) fn short(digest: &[u8; 32]) -> String {

@@ -19,6 +19,9 @@ pub struct VersionReport {
     pub imports: Vec<String>,
     /// Whether it decides now.
     pub active: bool,
+    /// What it may do that the version in force may not, in plain words: why it waits for approval.
+    /// Empty where it does not wait.
+    pub waits_for: Vec<String>,
 }
 
 impl VersionReport {
@@ -30,6 +33,7 @@ impl VersionReport {
             hooks: hooks(version),
             imports: version.imports().to_vec(),
             active,
+            waits_for: Vec::new(),
         }
     }
 }

@@ -4,17 +4,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weir_policy::Version;
-use weir_store::{PolicyState, PolicyVersion};
+use weir_store::{PolicyState, PolicyVersion, StoreError};
 
 use super::Control;
 use super::code::{Code, Layer};
 use super::error::ControlError;
-use super::rebuild::{Cause, State};
+use super::rebuild::{Cause, State, short};
 use super::status::VersionReport;
+use super::trials;
 use super::wanted::{Base, Wanted};
 
+/// Digests of retired and of approved versions that are remembered.
+const REMEMBERED_MAX: usize = 100;
+
 impl Control {
-    /// Loads `bytes` with the policy's settings, keeps them by digest, and activates them if asked.
+    /// Loads `bytes` with the policy's settings, keeps them by digest, and activates them if asked;
+    /// unless they may do more than the version in force: then they wait for `approve`, which may be
+    /// said at once.
     ///
     /// # Errors
     /// There is no such policy; a file provides its code and the version is to be activated; the
@@ -24,9 +30,10 @@ impl Control {
         policy: &str,
         bytes: Bytes,
         activate: bool,
+        approve: bool,
     ) -> Result<VersionReport, ControlError> {
         let mut state = self.state.lock().await;
-        let wanted = self.find(&state, policy).await?;
+        let mut wanted = self.find(&state, policy).await?;
         if activate {
             writable(&wanted)?;
         }
@@ -43,6 +50,24 @@ impl Control {
             report: serde_json::to_value(&report).unwrap_or_default(),
         };
         self.parts.store.put(&kept).await?;
+        if approve {
+            self.note_approved(&mut wanted, &report.digest).await?;
+        }
+        if let Err(ControlError::ApprovalNeeded { more, .. }) =
+            self.approved(&state, &wanted, &version)
+        {
+            self.parts.metrics.policy_version_held(
+                policy,
+                &short(&code.digest),
+                &more,
+                kept.created_ms,
+            );
+            return Ok(VersionReport {
+                active: false,
+                waits_for: more,
+                ..report
+            });
+        }
         if activate {
             let target = Some(report.digest.clone());
             self.make_active(&mut state, &wanted, target, Some(version))
@@ -54,10 +79,40 @@ impl Control {
         Ok(VersionReport { active, ..report })
     }
 
+    /// Says that an uploaded version may do what it may do.
+    ///
+    /// # Errors
+    /// There is no such policy or version, or the store failed.
+    pub async fn approve(&self, policy: &str, digest: &str) -> Result<(), ControlError> {
+        let state = self.state.lock().await;
+        let mut wanted = self.find(&state, policy).await?;
+        self.uploaded(&wanted, digest).await?;
+        self.note_approved(&mut wanted, digest).await
+    }
+
+    async fn note_approved(&self, wanted: &mut Wanted, digest: &str) -> Result<(), ControlError> {
+        let approved = &mut wanted.state.approved;
+        approved.retain(|old| old != digest);
+        approved.insert(0, digest.to_owned());
+        approved.truncate(REMEMBERED_MAX);
+        self.parts.store.put(&wanted.state).await?;
+        Ok(())
+    }
+
+    /// Whether a version may take the place of the one in force.
+    fn approved(&self, state: &State, wanted: &Wanted, new: &Version) -> Result<(), ControlError> {
+        let known = state.policies.get(&wanted.policy.name);
+        match known.and_then(|known| known.running.as_ref()) {
+            Some(running) => trials::approved(wanted, &running.version, new),
+            None => Ok(()),
+        }
+    }
+
     /// Lets an uploaded version decide.
     ///
     /// # Errors
-    /// As for [`Control::upload`].
+    /// As for [`Control::upload`], and where it may do more than the version in force and nobody has
+    /// approved that.
     pub async fn activate(
         &self,
         policy: &str,
@@ -97,14 +152,38 @@ impl Control {
         let code = self.code_of(state, wanted, target.as_deref()).await?;
         let code = code.ok_or_else(|| ControlError::NoPrevious(name.to_string()))?;
         let version = self.try_load(state, wanted, &code).await?;
+        if code.layer == Layer::Upload && !goes_back(wanted, &code) {
+            self.approved(state, wanted, &version)?;
+        }
         let report = VersionReport::new(name, &version, true);
         self.make_active(state, wanted, target, Some(version))
             .await?;
         Ok(report)
     }
 
+    /// The code of an uploaded version.
+    pub(super) async fn uploaded(
+        &self,
+        wanted: &Wanted,
+        digest: &str,
+    ) -> Result<Code, ControlError> {
+        let name = &wanted.policy.name;
+        let kept = self
+            .parts
+            .store
+            .get::<PolicyVersion>(&PolicyVersion::id_of(name, digest))
+            .await;
+        let kept = kept.map_err(|error| match error {
+            StoreError::NotFound => {
+                ControlError::NotFound(format!("policy {name} has no version {digest}"))
+            }
+            other => ControlError::Store(other),
+        })?;
+        Ok(Code::new(kept.bytes.into(), Layer::Upload))
+    }
+
     /// The policy of this name, as it should be.
-    async fn find(&self, state: &State, policy: &str) -> Result<Wanted, ControlError> {
+    pub(super) async fn find(&self, state: &State, policy: &str) -> Result<Wanted, ControlError> {
         let (_, wanted) = self.wanted(&state.config).await?;
         let found = wanted
             .into_iter()
@@ -144,14 +223,24 @@ impl Control {
     ) -> Result<(), ControlError> {
         let before = &wanted.state;
         if before.active != target {
-            let next = PolicyState {
-                policy: wanted.policy.name.to_string(),
-                active: target,
+            let mut next = PolicyState {
                 previous: before.active.clone(),
+                trial: None,
+                ..before.clone()
             };
+            if let Some(old) = &before.active {
+                next.retired.retain(|retired| retired != old);
+                next.retired.insert(0, old.clone());
+                next.retired.truncate(REMEMBERED_MAX);
+            }
+            next.retired
+                .retain(|retired| Some(retired) != target.as_ref());
+            // Asked for by name, a version that was taken out gets another chance.
+            next.quarantined
+                .retain(|out| Some(&out.digest) != target.as_ref());
+            next.active = target;
             self.parts.store.put(&next).await?;
         }
-        // Asked for by name, a version that was taken out gets another chance.
         state.known(&wanted.policy.name).refused = None;
         state.preloaded = version;
         let config = Arc::clone(&state.config);
@@ -165,6 +254,12 @@ impl Control {
             result => result,
         }
     }
+}
+
+/// Whether the code was in force before: what it may do was accepted then.
+fn goes_back(wanted: &Wanted, code: &Code) -> bool {
+    let digest = code.digest_hex();
+    wanted.state.previous.as_ref() == Some(&digest) || wanted.state.retired.contains(&digest)
 }
 
 /// Whether the API may say what runs.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
-use weir_policy::{Grants, Isolation, Recycle, VersionSpec};
-use weir_store::{Entities, PolicySetting, PolicyState};
+use weir_policy::{Grants, Isolation, Recycle, Role, VersionSpec};
+use weir_store::{Entities, PolicySetting, PolicyState, TrialKind};
 
 use super::error::ControlError;
 use super::written;
@@ -129,11 +129,7 @@ impl Parts<'_> {
             .states
             .get(&*policy.name)
             .map(|state| PolicyState::clone(state));
-        let nothing = || PolicyState {
-            policy: policy.name.to_string(),
-            active: None,
-            previous: None,
-        };
+        let nothing = || PolicyState::new(&*policy.name);
         Wanted {
             state: state.unwrap_or_else(nothing),
             policy,
@@ -147,9 +143,25 @@ impl Parts<'_> {
 impl Wanted {
     /// What the runtime is told about it.
     pub(super) fn spec(&self) -> VersionSpec {
+        self.spec_as(match self.policy.mode {
+            config::Mode::Enforce => Role::Decides,
+            config::Mode::Shadow => Role::Shadow,
+        })
+    }
+
+    /// What the runtime is told about the version that is tried.
+    pub(super) fn trial_spec(&self, kind: TrialKind) -> VersionSpec {
+        match kind {
+            TrialKind::Shadow => self.spec_as(Role::Beside),
+            TrialKind::Canary { .. } => self.spec(),
+        }
+    }
+
+    fn spec_as(&self, role: Role) -> VersionSpec {
         let policy = &self.policy;
         let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
         let mut spec = VersionSpec::new(&*policy.name, policy.config.to_string());
+        spec.identity.role = role;
         spec.grants = Grants {
             http: policy.grants.http.clone(),
             secrets: policy.grants.secrets.clone(),

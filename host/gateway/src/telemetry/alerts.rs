@@ -16,6 +16,12 @@ pub enum AlertKind {
     KeyRestored,
     /// A channel failed several times in a row, and is left alone for a while.
     ChannelTripped,
+    /// A version of a policy was taken out.
+    PolicyQuarantined,
+    /// A policy fails too often, and there is no version to go back to.
+    PolicyFailing,
+    /// A version of a policy waits for approval.
+    PolicyHeld,
 }
 
 impl AlertKind {
@@ -25,6 +31,9 @@ impl AlertKind {
             Self::KeyDisabled => "key_disabled",
             Self::KeyRestored => "key_restored",
             Self::ChannelTripped => "channel_tripped",
+            Self::PolicyQuarantined => "policy_quarantined",
+            Self::PolicyFailing => "policy_failing",
+            Self::PolicyHeld => "policy_held",
         }
     }
 }
@@ -38,8 +47,10 @@ pub struct Alert {
     pub at_ms: u64,
     /// What.
     pub kind: AlertKind,
-    /// The channel that it is about.
+    /// The channel that it is about; empty where it is about a policy.
     pub channel: String,
+    /// The policy that it is about.
+    pub policy: Option<String>,
     /// The id of the provider key that it is about.
     pub key: Option<String>,
     /// Why; holds no secret.
@@ -91,6 +102,7 @@ mod tests {
                 at_ms,
                 kind: AlertKind::KeyDisabled,
                 channel: "main".into(),
+                policy: None,
                 key: None,
                 reason: String::new(),
             });

@@ -79,6 +79,50 @@ impl Metrics {
         );
     }
 
+    /// A version of a policy was taken out. `at_ms` is in milliseconds since the Unix epoch.
+    pub fn policy_quarantined(&self, policy: &str, digest: &str, reason: &str, at_ms: u64) {
+        tracing::error!(
+            policy,
+            digest,
+            reason,
+            "a version of a policy was taken out"
+        );
+        let reason = format!("version {digest} was taken out: {reason}");
+        self.policy_alert(AlertKind::PolicyQuarantined, policy, reason, at_ms);
+    }
+
+    /// A policy fails too often, and stays all the same. `at_ms` is in milliseconds since the Unix epoch.
+    pub fn policy_failing(&self, policy: &str, digest: &str, reason: &str, at_ms: u64) {
+        tracing::error!(policy, digest, reason, "a policy fails too often");
+        let reason = format!("version {digest}: {reason}");
+        self.policy_alert(AlertKind::PolicyFailing, policy, reason, at_ms);
+    }
+
+    /// A version waits until someone says that it may do more than the one in force. `at_ms` is in
+    /// milliseconds since the Unix epoch.
+    pub fn policy_version_held(&self, policy: &str, digest: &str, more: &[String], at_ms: u64) {
+        let more = more.join("; ");
+        tracing::warn!(
+            policy,
+            digest,
+            more,
+            "a version of a policy waits for approval"
+        );
+        let reason = format!("version {digest} waits for approval: {more}");
+        self.policy_alert(AlertKind::PolicyHeld, policy, reason, at_ms);
+    }
+
+    /// The two versions of a trial did not agree about a call.
+    pub fn trial_differed(&self, policy: &str) {
+        self.trial_differences.with_label_values(&[policy]).inc();
+    }
+
+    /// A trial is over. `how` is one of a few words, `why` is for people.
+    pub fn trial_ended(&self, policy: &str, how: &str, why: &str) {
+        self.trials_ended.with_label_values(&[policy, how]).inc();
+        tracing::info!(policy, how, why, "the trial of a version is over");
+    }
+
     /// New settings are in use.
     pub fn config_reloaded(&self) {
         self.config_reloads.with_label_values(&["applied"]).inc();
@@ -129,8 +173,22 @@ impl Metrics {
             at_ms,
             kind,
             channel: channel.to_owned(),
+            policy: None,
             key: key.map(str::to_owned),
             reason: reason.to_owned(),
+        });
+    }
+
+    fn policy_alert(&self, kind: AlertKind, policy: &str, reason: String, at_ms: u64) {
+        self.alerts_total.with_label_values(&[kind.as_str()]).inc();
+        self.alerts.add(Alert {
+            number: 0,
+            at_ms,
+            kind,
+            channel: String::new(),
+            policy: Some(policy.to_owned()),
+            key: None,
+            reason,
         });
     }
 

@@ -33,6 +33,8 @@ pub struct Metrics {
     registry: Registry,
     refusals: IntCounterVec,
     refusal_codes: RwLock<HashSet<String>>,
+    pub(super) trial_differences: IntCounterVec,
+    pub(super) trials_ended: IntCounterVec,
     keys: IntGaugeVec,
     health: HealthFamilies,
     hedges: IntCounterVec,
@@ -149,6 +151,8 @@ impl Metrics {
             hot,
             refusals: make.counters(&names::REFUSALS)?,
             refusal_codes: RwLock::default(),
+            trial_differences: make.counters(&names::TRIAL_DIFFERENCES)?,
+            trials_ended: make.counters(&names::TRIALS_ENDED)?,
             keys: make.gauges(&names::KEYS)?,
             health: HealthFamilies {
                 error_ratio: make.floats(&names::ERROR_RATIO)?,
@@ -233,6 +237,8 @@ impl Metrics {
         }
         forget(&self.policy_failures, "policy", policy);
         forget(&self.policy_swaps, "policy", policy);
+        forget(&self.trial_differences, "policy", policy);
+        forget(&self.trials_ended, "policy", policy);
         self.custom.forget(policy);
     }
 

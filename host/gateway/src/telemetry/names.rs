@@ -75,6 +75,16 @@ pub(super) const CIRCUIT_CHANGES: Family = family(
     "Circuits of the channel that opened (again) or closed.",
     &["channel", "to"],
 );
+pub(super) const TRIAL_DIFFERENCES: Family = family(
+    "weir_policy_trial_differences_total",
+    "Calls about which a version in force and one that shadows it did not agree.",
+    &["policy"],
+);
+pub(super) const TRIALS_ENDED: Family = family(
+    "weir_policy_trials_ended_total",
+    "Trials of policies' versions that are over, by how: promoted, taken_out, stopped.",
+    &["policy", "how"],
+);
 pub(super) const IN_FLIGHT: Family = family(
     "weir_channel_in_flight",
     "Attempts under way.",

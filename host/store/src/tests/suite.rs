@@ -242,9 +242,10 @@ mod subject {
             disabled_ms: 5,
         };
         let state = PolicyState {
-            policy: "p".to_owned(),
             active: Some("d2".to_owned()),
             previous: Some("d1".to_owned()),
+            approved: vec!["d2".to_owned()],
+            ..PolicyState::new("p")
         };
         let setting = |name: &str, position| PolicySetting {
             name: name.to_owned(),

@@ -2,18 +2,18 @@
 //! it wants to.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use weir_tests::{Answer, End, Gateway, Provider, parallel, policy, version_of};
+use weir_tests::{Answer, End, Gateway, Provider, parallel};
 
-use super::{NONE, QUICK, Trio};
+use super::{NONE, QUICK, Trio, swapping};
 
 #[test]
 fn an_outage_is_not_multiplied() {
     let trio = Trio::new(|_| Answer::error(500, "server_error"));
-    let gateway = Gateway::start(&(QUICK.to_owned() + &trio.channels()));
+    let settings = QUICK.to_owned() + &trio.channels();
+    let gateway = swapping::start(&settings);
     // All is well, then nothing is.
     parallel(4, |_| {
         for _ in 0..15 {
@@ -22,8 +22,10 @@ fn an_outage_is_not_multiplied() {
     });
     let offered = 60 + 240;
     trio.leave_only(NONE);
-    let statuses = parallel(4, |_| -> Vec<u16> {
-        (0..60).map(|_| gateway.acme().chat("m").status).collect()
+    let statuses = swapping::meanwhile(&gateway, &settings, || {
+        parallel(4, |_| -> Vec<u16> {
+            (0..60).map(|_| gateway.acme().chat("m").status).collect()
+        })
     });
     assert!(statuses.iter().flatten().all(|status| *status == 500));
     let sent = trio.count();
@@ -39,8 +41,9 @@ fn nothing_is_sent_twice_after_its_first_word() {
     let cut = |_: &_| Answer::chat_events("One two three four five.").ending(End::Cut(700));
     let trio = Trio::new(cut);
     trio.leave_only(NONE);
-    let gateway = Gateway::start(&(QUICK.to_owned() + &trio.channels()));
-    for number in 0..20 {
+    let settings = QUICK.to_owned() + &trio.channels();
+    let gateway = swapping::start(&settings);
+    let call = |number: i32| {
         let client = gateway.acme().header("x-number", &number.to_string());
         let reply = client.chat_stream("m").rest();
         let text = reply.text();
@@ -48,7 +51,8 @@ fn nothing_is_sent_twice_after_its_first_word() {
         assert!(reply.broken.is_some() && !text.contains("[DONE]"), "{text}");
         assert!(text.contains("\"provider_broken\""), "{text}");
         assert_eq!(gateway.call(&reply.id())["ended"], "upstream_broke");
-    }
+    };
+    swapping::meanwhile(&gateway, &settings, || (0..20).for_each(call));
     let mut times: HashMap<String, usize> = HashMap::new();
     for seen in trio.providers.iter().flat_map(Provider::seen) {
         *times.entry(seen.header("x-number").to_owned()).or_default() += 1;
@@ -95,48 +99,4 @@ fn what_may_have_had_its_effect_is_not_sent_again() {
     let body = json!({"input_file_id": "file-123456789", "endpoint": "/v1/chat/completions"});
     gateway.acme().post("/v1/batches", &body).expect(502);
     assert_eq!((first.count(), second.count()), (1, 0));
-}
-
-#[test]
-fn swapping_everything_meanwhile_fails_no_call() {
-    let original = policy("testing-probe");
-    let trio = Trio::new(|_| Answer::error(500, "server_error"));
-    let probe = "[[policy]]\nname = \"probe\"\nsource = \"file:probe.wasm\"\ndeadline_ms = 5000\n[policy.config]\naccess = { do = [\"allow\"] }\n";
-    let settings = |number: usize| {
-        format!(
-            "{QUICK}{}{probe}[[channel]]\nname = \"mark\"\ndialect = \"fake\"\nmodels = [\"mark-{number}\"]\n",
-            trio.channels()
-        )
-    };
-    let gateway = weir_tests::Setup::new(&settings(0))
-        .write("probe.wasm", version_of(&original, b'A'))
-        .start();
-    let is_over = AtomicBool::new(false);
-    let failed = parallel(3, |caller| {
-        if caller == 2 {
-            for number in 1..=3_u8 {
-                // All are well in between: a call that is under way at the change could otherwise find
-                // each of them ill at its turn.
-                trio.leave_only(super::ALL);
-                std::thread::sleep(Duration::from_millis(200));
-                trio.leave_only(number * 2);
-                gateway.write("probe.wasm", version_of(&original, b'A' + number));
-                gateway.configure(&settings(number.into()));
-                std::thread::sleep(Duration::from_secs(1));
-            }
-            is_over.store(true, Ordering::SeqCst);
-        }
-        let mut failed = Vec::new();
-        let client = gateway.acme();
-        while !is_over.load(Ordering::SeqCst) {
-            for reply in [client.chat("m"), client.chat_stream("m").rest()] {
-                if reply.status != 200 || reply.broken.is_some() {
-                    failed.push(reply.text());
-                }
-            }
-        }
-        failed
-    });
-    let failed: Vec<String> = failed.into_iter().flatten().collect();
-    assert!(failed.is_empty(), "{failed:#?}");
 }

@@ -1,13 +1,13 @@
 //! Every fault against three channels of three keys, one of which stays well, with the time that
-//! callers waited.
+//! callers waited. The settings and a policy are swapped meanwhile.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use weir_tests::{Answer, Client, End, Gateway, Provider, Seen, eventually, parallel};
+use weir_tests::{Answer, Client, End, Provider, Seen, parallel};
 
-use super::{KEYS, QUICK, Trio};
+use super::{KEYS, QUICK, Trio, swapping};
 
 const CALLERS: usize = 4;
 /// Calls of each caller while all is well, and then while nearly nothing is; every second one streams.
@@ -97,11 +97,14 @@ fn line(what: &str, times: Vec<Vec<Duration>>, attempts: usize) -> String {
 
 fn under(number: usize, what: &str, fault: fn(&Seen) -> Answer) -> String {
     let trio = Trio::new(fault);
-    let gateway = Gateway::start(&(QUICK.to_owned() + &trio.channels()));
+    let settings = QUICK.to_owned() + &trio.channels();
+    let gateway = swapping::start(&settings);
     parallel(CALLERS, |_| load(&gateway.acme(), what));
     let before = trio.count();
     trio.leave_only((number * 4 % 9) as u8);
-    let times = parallel(CALLERS, |_| load(&gateway.acme(), what));
+    let times = swapping::meanwhile(&gateway, &settings, || {
+        parallel(CALLERS, |_| load(&gateway.acme(), what))
+    });
     line(what, times, trio.count() - before)
 }
 
@@ -121,19 +124,19 @@ fn unreachable(what: &str, url: &str) -> String {
         .trim_matches('"')
         .to_owned();
     let url = url.replace("PLAIN", base.trim_start_matches("http://"));
-    let settings = |url: &str, mark: &str| {
+    let settings = |url: &str| {
         let (a, b) = (channel("a", url, 30), channel("b", url, 20));
-        format!("{QUICK}{a}{b}{good}\n{mark}")
+        format!("{QUICK}{a}{b}{good}")
     };
-    let gateway = Gateway::start(&settings(&base, ""));
+    let gateway = swapping::start(&settings(&base));
     parallel(CALLERS, |_| load(&gateway.acme(), what));
-    let mark = "[[channel]]\nname = \"mark\"\ndialect = \"fake\"\nmodels = [\"mark\"]\n";
-    gateway.configure(&settings(&url, mark));
-    eventually("the channels lead nowhere", || {
-        (gateway.acme().chat("mark").status == 200).then_some(())
-    });
+    let settings = settings(&url);
+    // Until the channels lead nowhere.
+    swapping::meanwhile(&gateway, &settings, || ());
     let before = well.count();
-    let times = parallel(CALLERS, |_| load(&gateway.acme(), what));
+    let times = swapping::meanwhile(&gateway, &settings, || {
+        parallel(CALLERS, |_| load(&gateway.acme(), what))
+    });
     line(what, times, well.count() - before)
 }
 

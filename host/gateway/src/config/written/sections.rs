@@ -128,6 +128,9 @@ settings! {
         failures_before_rollback: u32 = 5, within 0..=1_000_000;
         /// Time after a swap during which failures count towards the way back.
         rollback_window_ms: u64 = 60_000, within 1..=86_400_000;
+        /// Failures of any version within a minute that take it out and bring back the version before.
+        /// 0: never.
+        failures_per_minute_max: u32 = 60, within 0..=1_000_000_000;
     }
 }
 

@@ -53,12 +53,7 @@ fn offer(metrics: &Metrics, number: u32, keys: usize) -> Offer {
         breaker: Terms::of(&config::Breaker::default(), &config.cooldown),
         health: Arc::default(),
     });
-    Offer {
-        health: channel.health.model("m", NOW_MS),
-        channel,
-        input_price: 1.0,
-        output_price: -1.0,
-    }
+    Offer::new(channel, "m", None, NOW_MS)
 }
 
 fn drafts(count: usize) -> SmallVec<[Draft; 8]> {

@@ -154,13 +154,9 @@ impl Bench {
     /// What the chain's `access` hooks say to a call.
     async fn ask(&self, name: &str) -> &'static str {
         let snapshot = self.control.snapshot();
-        let bindings = snapshot.chain.with(Hook::Access);
-        let binding = Arc::clone(
-            bindings
-                .iter()
-                .find(|binding| &*binding.name == name)
-                .unwrap(),
-        );
+        let mut bindings = snapshot.chain.with(Hook::Access, 0);
+        let binding = bindings.find(|binding| &*binding.name == name);
+        let binding = Arc::clone(binding.unwrap());
         let engine = Arc::clone(&self.engine);
         // A worker needs a thread of its own.
         tokio::task::spawn_blocking(move || {
@@ -205,7 +201,7 @@ async fn the_default_chain_starts_and_garbage_changes_nothing() {
     );
     let error = bench
         .control
-        .upload("permissions", Bytes::from_static(b"garbage"), true)
+        .upload("permissions", Bytes::from_static(b"garbage"), true, true)
         .await
         .unwrap_err();
     assert_eq!((error.code(), error.status()), ("policy_not_wasm", 422));
@@ -219,7 +215,7 @@ async fn the_default_chain_starts_and_garbage_changes_nothing() {
     assert!(bench.policy("permissions").last_error.is_some());
     let error = bench
         .control
-        .upload("nobody", wasm(PROBE), true)
+        .upload("nobody", wasm(PROBE), true, true)
         .await
         .unwrap_err();
     assert_eq!((error.code(), error.status()), ("not_found", 404));
@@ -240,13 +236,17 @@ async fn uploads_decide_and_rollbacks_bring_back() {
         "no_previous_version"
     );
     let (one, two) = (wasm(PROBE), another(&wasm(PROBE), 2));
-    let first = bench.control.upload("mine", one, true).await.unwrap();
+    let first = bench.control.upload("mine", one, true, true).await.unwrap();
     assert!(first.active && first.hooks.contains(&"access"));
     assert_eq!(bench.digest("mine"), Some(first.digest.clone()));
     assert_eq!(bench.ask("mine").await, "denied");
     // A call that began before keeps what it began with.
     let held = bench.control.snapshot();
-    let second = bench.control.upload("mine", two, false).await.unwrap();
+    let second = bench
+        .control
+        .upload("mine", two, false, true)
+        .await
+        .unwrap();
     assert!(!second.active && bench.digest("mine") == Some(first.digest.clone()));
     bench
         .control
@@ -257,7 +257,7 @@ async fn uploads_decide_and_rollbacks_bring_back() {
     assert_eq!(
         hex::encode(
             held.chain
-                .with(Hook::Access)
+                .with(Hook::Access, 0)
                 .last()
                 .unwrap()
                 .version
@@ -280,12 +280,12 @@ async fn uploads_decide_and_rollbacks_bring_back() {
     let builtin = bench.digest("limits");
     bench
         .control
-        .upload("limits", wasm("limits"), true)
+        .upload("limits", wasm("limits"), true, true)
         .await
         .unwrap();
     bench
         .control
-        .upload("limits", another(&wasm("limits"), 9), true)
+        .upload("limits", another(&wasm("limits"), 9), true, true)
         .await
         .unwrap();
     assert_eq!(bench.policy("limits").source, "upload");
@@ -299,7 +299,7 @@ async fn a_dropped_file_goes_before_an_upload_and_is_read_only() {
     bench.make("mine", json!({})).await;
     let uploaded = bench
         .control
-        .upload("mine", wasm(PROBE), true)
+        .upload("mine", wasm(PROBE), true, true)
         .await
         .unwrap()
         .digest;
@@ -316,7 +316,7 @@ async fn a_dropped_file_goes_before_an_upload_and_is_read_only() {
         .await;
     let error = bench
         .control
-        .upload("mine", wasm(PROBE), true)
+        .upload("mine", wasm(PROBE), true, true)
         .await
         .unwrap_err();
     assert_eq!((error.code(), error.status()), ("read_only", 409));
@@ -406,18 +406,18 @@ async fn a_version_that_fails_too_often_goes_by_itself() {
     bench.make("mine", json!({ "config": traps })).await;
     let empty = bench
         .control
-        .upload("mine", wasm("testing-empty"), true)
+        .upload("mine", wasm("testing-empty"), true, true)
         .await;
     assert_eq!(empty.unwrap_err().code(), "policy_no_hook");
     let good = bench
         .control
-        .upload("mine", wasm(PROBE), true)
+        .upload("mine", wasm(PROBE), true, true)
         .await
         .unwrap()
         .digest;
     let bad = bench
         .control
-        .upload("mine", another(&wasm(PROBE), 6), true)
+        .upload("mine", another(&wasm(PROBE), 6), true, true)
         .await
         .unwrap()
         .digest;
