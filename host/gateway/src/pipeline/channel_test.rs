@@ -6,11 +6,12 @@
 //! Never does: pass a policy, count towards anybody's limit or in the metrics, or look at or change
 //! what is known of the health of a channel or key: an operator who looks changes nothing.
 //! Read first: [`serve`], then `channel_test/run.rs`; what a failure means is in
-//! `channel_test/cause.rs`.
+//! `channel_test/judge.rs`.
 
 mod balance;
 mod book;
 mod cause;
+mod judge;
 mod models;
 mod question;
 mod run;

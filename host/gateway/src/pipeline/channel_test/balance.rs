@@ -13,7 +13,7 @@ use weir_base::Operation;
 use weir_upstream::{Origin, Pool, RequestBody, Timeouts};
 use weir_wire::dialect::Family;
 
-use super::cause::{Finding, answered, is_page};
+use super::judge::{Finding, answered, is_page};
 use super::run::{secret, within};
 use super::{BalanceOrder, Cause};
 use crate::config::BalanceSource;

@@ -10,7 +10,7 @@ use weir_upstream::{Pool, Timeouts};
 use weir_wire::dialect::Family;
 
 use super::book::Entry;
-use super::cause::{Finding, judge, judge_list, usage_of, wants_other_bound};
+use super::judge::{Finding, judge, judge_list, usage_of, wants_other_bound};
 use super::question::{self, Bound, INPUT_TOKENS, OUTPUT_TOKENS_MAX, Wanted, embeds};
 use super::{Cause, Line, Summary, TestOrder, TestResult, Tester, models};
 use crate::keys::{Ask, Lease, ProviderKey, Told};
