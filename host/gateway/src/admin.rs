@@ -14,6 +14,7 @@ mod bans;
 mod body;
 mod calls;
 mod chain;
+mod channel_test;
 mod channels;
 mod error;
 mod health;
@@ -42,6 +43,7 @@ use weir_base::Clock;
 use weir_store::Store;
 
 use crate::identify::Bans;
+use crate::pipeline::channel_test::Tests;
 use crate::pipeline::retest::Retests;
 use crate::reload::{Control, ControlError};
 use crate::telemetry::Metrics;
@@ -68,6 +70,8 @@ pub struct AdminState {
     pub open_metrics: bool,
     /// Threads that serve calls, for `status`.
     pub workers: usize,
+    /// Tests channels.
+    pub tests: Tests,
     /// One change at a time: what is checked must still hold when it is written.
     /// To be made with `Arc::default()`.
     pub writes: Arc<tokio::sync::Mutex<()>>,
@@ -112,6 +116,8 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(keys::rotate))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::show, channels::change, channels::remove))
+        .routes(routes!(channel_test::test))
+        .routes(routes!(channel_test::balance))
         .routes(routes!(health::show))
         .routes(routes!(health::set))
         .routes(routes!(provider_keys::list, provider_keys::create))

@@ -34,8 +34,9 @@ pub use sources::{Environment, Overrides, SettingsFile, Sources, UnreadableFile}
 pub use starter::starter_channels;
 pub use types::{Globs, LogLevel, PolicySource, StickyBy};
 pub use written::{
-    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, FallbackCause, Http2,
-    Isolation, KeyStrategy, Ledger, Limits, Log, LogFormat, Mode, Pins, Retry, Runtime, Upstream,
+    BalanceSource, Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, FallbackCause,
+    Http2, Isolation, KeyStrategy, Ledger, Limits, Log, LogFormat, Mode, Pins, Retry, Runtime,
+    Upstream,
 };
 
 use report::Report;

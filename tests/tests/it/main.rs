@@ -7,6 +7,7 @@ mod admin;
 mod bounds;
 mod breaker;
 mod cascade;
+mod channel_test;
 mod config;
 mod crash;
 mod dialects;

@@ -112,6 +112,7 @@ pub(super) fn nothing(config: &Arc<Config>) -> Snapshot {
         config: Arc::clone(config),
         directory: Arc::new(Directory::default()),
         channels: Arc::default(),
+        disabled: HashMap::new(),
         by_number: HashMap::default(),
         chain: Arc::new(Chain::default()),
         chains: HashMap::new(),
