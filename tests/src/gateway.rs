@@ -252,6 +252,12 @@ impl Gateway {
         self.setup.folder()
     }
 
+    /// Runs the program once more beside it, in its folder and environment, to its end.
+    #[track_caller]
+    pub fn run_beside(&self, arguments: &[&str]) -> Output {
+        self.setup.run_to_end(arguments)
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("a running gateway").id()

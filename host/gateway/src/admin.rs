@@ -14,6 +14,7 @@ mod bans;
 mod body;
 mod calls;
 mod chain;
+mod channel_test;
 mod channels;
 mod error;
 mod health;
@@ -23,6 +24,7 @@ mod policies;
 mod provider_keys;
 mod settings;
 mod system;
+mod tenant_policies;
 mod tenants;
 mod trials;
 mod usage;
@@ -42,6 +44,7 @@ use weir_base::Clock;
 use weir_store::Store;
 
 use crate::identify::Bans;
+use crate::pipeline::channel_test::Tests;
 use crate::pipeline::retest::Retests;
 use crate::reload::{Control, ControlError};
 use crate::telemetry::Metrics;
@@ -68,6 +71,8 @@ pub struct AdminState {
     pub open_metrics: bool,
     /// Threads that serve calls, for `status`.
     pub workers: usize,
+    /// Tests channels.
+    pub tests: Tests,
     /// One change at a time: what is checked must still hold when it is written.
     /// To be made with `Arc::default()`.
     pub writes: Arc<tokio::sync::Mutex<()>>,
@@ -112,6 +117,8 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(keys::rotate))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::show, channels::change, channels::remove))
+        .routes(routes!(channel_test::test))
+        .routes(routes!(channel_test::balance))
         .routes(routes!(health::show))
         .routes(routes!(health::set))
         .routes(routes!(provider_keys::list, provider_keys::create))
@@ -134,6 +141,23 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(versions::rollback))
         .routes(routes!(trials::show, trials::begin, trials::end))
         .routes(routes!(trials::approve))
+        .routes(routes!(tenant_policies::list))
+        .routes(routes!(
+            tenant_policies::show,
+            tenant_policies::replace,
+            tenant_policies::change,
+            tenant_policies::remove
+        ))
+        .routes(routes!(tenant_policies::upload))
+        .routes(routes!(tenant_policies::activate))
+        .routes(routes!(tenant_policies::rollback))
+        .routes(routes!(tenant_policies::approve))
+        .routes(routes!(
+            tenant_policies::show_trial,
+            tenant_policies::begin_trial,
+            tenant_policies::end_trial
+        ))
+        .routes(routes!(tenant_policies::chain, tenant_policies::order))
         .routes(routes!(chain::show, chain::order))
         .routes(routes!(calls::list))
         .routes(routes!(calls::show))

@@ -26,6 +26,7 @@ use crate::identify::Bans;
 use crate::pipeline::Shared;
 use crate::pipeline::audit::AuditQueue;
 use crate::pipeline::budget::Budget;
+use crate::pipeline::channel_test::Tests;
 use crate::pipeline::pins::Pins;
 use crate::pipeline::retest::Retests;
 use crate::reload::{Control, ControlParts};
@@ -93,6 +94,7 @@ impl App {
             control,
             shared,
             retests,
+            tests,
             work,
         } = Core::start(&background, &data_dir, &store, &clock, config, sources)?;
         let tls = Tls::new(&TlsSettings {
@@ -107,6 +109,7 @@ impl App {
             bans: Arc::clone(&shared.bans),
             clock,
             retests,
+            tests,
             admin_key_hash: weir_store::sha256(data_dir.admin_key()?.expose().as_bytes()),
             open_metrics: settings.admin_listen.is_some(),
             workers: settings.workers,
@@ -181,6 +184,7 @@ struct Core {
     control: Arc<Control>,
     shared: Arc<Shared>,
     retests: Retests,
+    tests: Tests,
     work: SideWork,
 }
 
@@ -223,6 +227,7 @@ impl Core {
 
         let (audit, finished) = AuditQueue::new();
         let (retests, asked) = Retests::new();
+        let (tests, orders) = Tests::new();
         let shared = Arc::new(Shared {
             node: node()?,
             snapshot: control.published(),
@@ -242,9 +247,11 @@ impl Core {
             control,
             shared,
             retests,
+            tests,
             work: SideWork {
                 questions,
                 asked,
+                orders,
                 finished,
             },
         })

@@ -4,6 +4,9 @@
 //! that prints.
 //! Read first: [`Command`].
 
+mod channel;
+mod gateway;
+
 use std::io::{Write, stderr, stdin, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +33,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Ask a running gateway about its channels.
+    Channel {
+        #[command(subcommand)]
+        command: channel::Command,
     },
     /// Print a script that completes commands in a shell.
     Completions {
@@ -101,7 +109,7 @@ impl Settings {
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     match run(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(problem) => {
             let _ = writeln!(stderr(), "{problem}");
             ExitCode::FAILURE
@@ -109,8 +117,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), String> {
-    match command {
+fn run(command: Command) -> Result<ExitCode, String> {
+    let done = match command {
         Command::Serve(settings) => {
             let (overrides, file) = (settings.overrides(), settings.config);
             app::serve(file, overrides).map_err(|error| format!("{error:#}"))
@@ -128,8 +136,10 @@ fn run(command: Command) -> Result<(), String> {
                 .write_all(&script)
                 .map_err(|error| error.to_string())
         }
+        Command::Channel { command } => return channel::run(command),
         Command::InternalCompile => weir_policy::compile_main(stdin(), stdout()),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn check(settings: &Settings) -> Result<(), String> {

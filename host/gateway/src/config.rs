@@ -34,9 +34,9 @@ pub use sources::{Environment, Overrides, SettingsFile, Sources, UnreadableFile}
 pub use starter::starter_channels;
 pub use types::{Globs, LogLevel, PolicySource, StickyBy};
 pub use written::{
-    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, FallbackCause, Http2,
-    Isolation, KeyRole, KeyStrategy, Ledger, Limits, Log, LogFormat, Mode, Pins, Retry, Runtime,
-    TenantPolicies, Upstream,
+    BalanceSource, Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, FallbackCause,
+    Http2, Isolation, KeyRole, KeyStrategy, Ledger, Limits, Log, LogFormat, Mode, Pins, Retry,
+    Runtime, TenantPolicies, Upstream,
 };
 
 use report::Report;

@@ -14,6 +14,8 @@ pub mod call;
 mod cascade;
 pub mod chain;
 pub mod channel;
+pub mod channel_test;
+mod exchange;
 mod fault;
 pub mod health;
 mod hook;

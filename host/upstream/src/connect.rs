@@ -159,7 +159,7 @@ impl Dial<'_> {
         // Requests leave in one write; waiting for more to send would only delay them.
         stream
             .set_nodelay(true)
-            .map_err(|error| SendError::because(SendErrorKind::Connect, &error))?;
+            .map_err(|error| SendError::connecting(&error))?;
         let Some(proxy) = proxy else {
             return Ok(stream);
         };
@@ -187,7 +187,7 @@ impl Dial<'_> {
     ) -> Result<TcpStream, SendError> {
         if let Some(address) = address {
             let connected = TcpStream::connect((address, port)).await;
-            return connected.map_err(|error| SendError::because(SendErrorKind::Connect, &error));
+            return connected.map_err(|error| SendError::connecting(&error));
         }
         let addresses = self
             .resolver
@@ -207,7 +207,7 @@ impl Dial<'_> {
                 }
                 None if attempts.is_empty() => {
                     return Err(match failure {
-                        Some(error) => SendError::because(SendErrorKind::Connect, &error),
+                        Some(error) => SendError::connecting(&error),
                         None => SendError::unsent(SendErrorKind::Dns),
                     });
                 }
@@ -227,7 +227,7 @@ impl Dial<'_> {
         let connector = self.tls.connector(self.origin.http2());
         let handshake = async {
             let shaken = connector.connect(name, stream).await;
-            shaken.map_err(|error| SendError::because(SendErrorKind::Tls, &error))
+            shaken.map_err(|error| SendError::encrypting(&error))
         };
         let within = Duration::from_millis(self.timeouts.tls_ms);
         let end = Instant::now().checked_add(within);

@@ -3,15 +3,26 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
+
+use rustls::CertificateError;
 
 /// The step that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SendErrorKind {
     /// The host's name has no address.
     Dns,
-    /// No TCP connection: refused, unreachable, reset.
+    /// Nobody listens at the address and port.
+    Refused,
+    /// No TCP connection for another reason: unreachable, reset.
     Connect,
-    /// The TLS handshake failed, for example over the certificate.
+    /// The host's certificate has expired, or is not valid yet.
+    CertificateExpired,
+    /// The host's certificate was issued by nobody who is trusted.
+    CertificateUnknown,
+    /// The host's certificate is for another name.
+    CertificateName,
+    /// The TLS handshake failed otherwise.
     Tls,
     /// No connection to the proxy, or it does not speak as a proxy should.
     Proxy,
@@ -42,7 +53,11 @@ impl SendErrorKind {
     pub fn as_str(self) -> &'static str {
         match self {
             SendErrorKind::Dns => "dns",
+            SendErrorKind::Refused => "refused",
             SendErrorKind::Connect => "connect",
+            SendErrorKind::CertificateExpired => "certificate_expired",
+            SendErrorKind::CertificateUnknown => "certificate_unknown",
+            SendErrorKind::CertificateName => "certificate_name",
             SendErrorKind::Tls => "tls",
             SendErrorKind::Proxy => "proxy",
             SendErrorKind::ProxyAuth => "proxy_auth",
@@ -61,7 +76,11 @@ impl SendErrorKind {
     fn sentence(self) -> &'static str {
         match self {
             SendErrorKind::Dns => "the host name did not resolve",
+            SendErrorKind::Refused => "nobody listens there",
             SendErrorKind::Connect => "no connection could be made",
+            SendErrorKind::CertificateExpired
+            | SendErrorKind::CertificateUnknown
+            | SendErrorKind::CertificateName => "the host's certificate is not trusted",
             SendErrorKind::Tls => "the TLS handshake failed",
             SendErrorKind::Proxy => "the proxy could not be used",
             SendErrorKind::ProxyAuth => "the proxy refused the user name and password",
@@ -135,6 +154,37 @@ impl SendError {
             detail: Some(chain(cause).into()),
             ..Self::unsent(kind)
         }
+    }
+
+    /// Of the system, when a connection was to be made.
+    pub(crate) fn connecting(error: &io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::ConnectionRefused => SendErrorKind::Refused,
+            _ => SendErrorKind::Connect,
+        };
+        Self::because(kind, error)
+    }
+
+    /// Of a TLS handshake.
+    pub(crate) fn encrypting(error: &io::Error) -> Self {
+        use CertificateError::{
+            BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext,
+            NotValidYet, NotValidYetContext, UnknownIssuer,
+        };
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        let kind = match inner {
+            Some(rustls::Error::InvalidCertificate(problem)) => match problem {
+                Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
+                    SendErrorKind::CertificateExpired
+                }
+                // A bad signature: by another authority of the same name.
+                UnknownIssuer | BadSignature => SendErrorKind::CertificateUnknown,
+                NotValidForName | NotValidForNameContext { .. } => SendErrorKind::CertificateName,
+                _ => SendErrorKind::Tls,
+            },
+            _ => SendErrorKind::Tls,
+        };
+        Self::because(kind, error)
     }
 
     /// Sorts an error of hyper by what the pipeline can do about it.

@@ -4,9 +4,11 @@
 //! behind it. Read first: `keys.rs` for the form of a test.
 
 mod admin;
+mod authors;
 mod bounds;
 mod breaker;
 mod cascade;
+mod channel_test;
 mod config;
 mod crash;
 mod dialects;

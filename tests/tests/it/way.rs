@@ -10,7 +10,7 @@ use serde_json::json;
 use weir_tests::{Answer, Gateway, Provider, Setup};
 
 /// A proxy that takes CONNECT from `me:p@ss`. Keeps the first lines that it was asked with.
-fn proxy() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn proxy() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();

@@ -63,6 +63,10 @@ pub(super) struct ChannelInput {
     /// Longest time until a reply begins, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_timeout_ms: Option<u64>,
+    /// Where the provider tells what is left on the account: auto, none, deepseek, openrouter,
+    /// siliconflow, moonshot or openai_billing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<String>,
     /// Which of its keys a call takes: round_robin, least_loaded, weighted or sticky.
     #[serde(skip_serializing_if = "Option::is_none")]
     key_strategy: Option<String>,
@@ -141,7 +145,7 @@ struct HealthView {
 }
 
 /// The settings that the store keeps in a field of their own.
-const FURTHER: [&str; 16] = [
+const FURTHER: [&str; 17] = [
     "labels",
     "key_strategy",
     "sticky_by",
@@ -149,6 +153,7 @@ const FURTHER: [&str; 16] = [
     "stream_usage",
     "http2",
     "first_byte_timeout_ms",
+    "balance",
     "timeout",
     "proxy",
     "ca_file",
@@ -194,6 +199,7 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         stream_usage: Some(channel.stream_usage),
         http2: Some(channel.http2.as_str().to_owned()),
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
+        balance: Some(channel.balance.as_str().to_owned()),
         key_strategy: Some(channel.key_strategy.as_str().to_owned()),
         sticky_by: Some(channel.sticky_by.text()),
         proxy: channel.proxy.as_ref().map(ToString::to_string),

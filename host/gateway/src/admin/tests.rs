@@ -72,6 +72,7 @@ impl Api {
             admin_key_hash: weir_store::sha256(KEY.as_bytes()),
             open_metrics: false,
             workers: 2,
+            tests: Tests::new().0,
             writes: Arc::default(),
         };
         Self {
@@ -689,7 +690,7 @@ async fn the_description_has_every_path_and_no_loose_end() {
     }
     assert_eq!(
         description["paths"].as_object().unwrap().len(),
-        32,
+        42,
         "{:?}",
         description["paths"].as_object().unwrap().keys()
     );

@@ -1,5 +1,5 @@
 //! Threads beside the workers, with policy instances of their own: audit, and policies' questions
-//! to models.
+//! to models, with the gateway's own: tests of keys and channels.
 
 use std::io;
 use std::rc::Rc;
@@ -12,6 +12,7 @@ use weir_policy::Engine;
 use weir_upstream::{PoolSettings, Tls};
 
 use crate::pipeline::audit::{self, Finished};
+use crate::pipeline::channel_test::{self, Order, Tester};
 use crate::pipeline::retest::{self, Asked};
 use crate::pipeline::{Shared, Worker, inner, probe};
 use crate::services::InnerCall;
@@ -22,6 +23,8 @@ pub struct SideWork {
     pub questions: mpsc::Receiver<InnerCall>,
     /// Provider keys to be tried.
     pub asked: mpsc::Receiver<Asked>,
+    /// Channels to be tested.
+    pub orders: mpsc::Receiver<Order>,
     /// Calls to be audited.
     pub finished: mpsc::Receiver<Finished>,
 }
@@ -44,6 +47,7 @@ impl SideThreads {
         let SideWork {
             questions,
             asked,
+            orders,
             finished,
         } = work;
         let (stop, stopping) = watch::channel(());
@@ -56,6 +60,12 @@ impl SideThreads {
         let inner = {
             let (shared, engine, tls) = (Arc::clone(shared), Arc::clone(engine), tls.clone());
             spawn("weir-inner", stopping, move || {
+                let tester = Tester {
+                    shared: Arc::clone(&shared),
+                    tls: tls.clone(),
+                    pool,
+                };
+                tokio::task::spawn_local(channel_test::serve(tester, orders));
                 answer(shared, engine, tls, pool, questions, asked)
             })?
         };

@@ -12,8 +12,9 @@ use weir_upstream::{Proxy, Tls};
 
 use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
-    Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2, Isolation, KeyRole,
-    KeyStrategy, Ledger, Limits, Log, Mode, Pins, Retry, Runtime, TenantPolicies, Upstream,
+    BalanceSource, Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2,
+    Isolation, KeyRole, KeyStrategy, Ledger, Limits, Log, Mode, Pins, Retry, Runtime,
+    TenantPolicies, Upstream,
 };
 
 /// The settings that the program runs with.
@@ -99,6 +100,8 @@ pub struct Channel {
     pub weight: u32,
     /// Out of use.
     pub disabled: bool,
+    /// Keys, files and so on that could not be fetched, where it is out of use; else that is an error.
+    pub lacks: Option<String>,
     /// Headers for every request, marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Ask for usage at the end of streams.
@@ -107,6 +110,8 @@ pub struct Channel {
     pub http2: Http2,
     /// Milliseconds until a reply begins; `None` for `upstream.first_byte_timeout_ms`.
     pub first_byte_timeout_ms: Option<u64>,
+    /// Where its provider tells what is left on the account.
+    pub balance: BalanceSource,
     /// Times for all calls or for some kinds; a later one counts before an earlier one.
     pub timeouts: Vec<ChannelTimeout>,
     /// The proxy on the way to the provider.

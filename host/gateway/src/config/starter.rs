@@ -7,7 +7,7 @@ use super::compile::default_url;
 use super::model::{Channel, ChannelKey};
 use super::sources::Environment;
 use super::types::{Globs, StickyBy};
-use super::written::{Breaker, ChannelDialect, Fake, Http2, KeyStrategy};
+use super::written::{BalanceSource, Breaker, ChannelDialect, Fake, Http2, KeyStrategy};
 
 /// Variable, channel, dialect, and the models that it serves beside others.
 const PROVIDERS: [(&str, &str, ChannelDialect, &[&str]); 3] = [
@@ -94,6 +94,8 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         stream_usage: true,
         http2: Http2::Auto,
         first_byte_timeout_ms: None,
+        balance: BalanceSource::Auto,
+        lacks: None,
         timeouts: Vec::new(),
         proxy: None,
         tls: None,

@@ -419,11 +419,13 @@ fn nothing_written_runs_the_default_chain() {
 fn a_disabled_channel_may_miss_its_keys() {
     let channel = "[[channel]]\nname = \"a\"\ndialect = \"openai\"\nkeys = [\"env:GONE\"]\n";
     assert!(load(&Sources::of_text(channel)).is_err());
-    assert!(
-        config(&format!("{channel}disabled = true")).channels[0]
-            .keys
-            .is_empty()
-    );
+    let disabled = config(&format!("{channel}disabled = true"));
+    assert!(disabled.channels[0].keys.is_empty());
+    let lacks = disabled.channels[0].lacks.as_deref().unwrap_or_default();
+    assert!(lacks.contains("GONE is not set"), "{lacks}");
+    let whole = channel.replace("env:GONE", "plain:sk-1") + "disabled = true";
+    let whole = &config(&whole).channels[0];
+    assert_eq!((whole.keys.len(), &whole.lacks), (1, &None));
 }
 
 #[test]

@@ -56,6 +56,18 @@ impl Meter {
         }
     }
 
+    /// Takes a call that is made whether or not there is room for it.
+    pub(super) fn begin_anyway(&self, terms: &KeyTerms, tokens: u64, now_ms: u64) -> Option<Taken> {
+        const ANY: PerMinute = PerMinute {
+            requests: u64::MAX,
+            tokens: u64::MAX,
+        };
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        per_minute(terms)?;
+        let part = self.minute(now_ms).take(ANY, tokens, now_ms)?;
+        Some(Taken { part, tokens })
+    }
+
     /// The call is over, or was not made.
     pub(super) fn end(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);

@@ -184,6 +184,17 @@ impl ProviderKey {
         }
     }
 
+    /// This key for a call that is made whether or not the key may be used and has room, such as a
+    /// test of it. What the call needs counts towards its limits all the same.
+    pub fn lease_anyway(self: &Arc<Self>, ask: &Ask<'_>) -> Lease {
+        let taken = self
+            .state
+            .meter
+            .begin_anyway(&self.terms, ask.tokens(), ask.now_ms);
+        let mark = self.state.learnt.begin(ask).unwrap_or_default();
+        Lease::new(self, taken, mark)
+    }
+
     /// The smallest share that is left of any of its limits, 0 to 1; none where none is known.
     #[expect(
         clippy::cast_precision_loss,

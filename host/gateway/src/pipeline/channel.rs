@@ -10,7 +10,7 @@ use weir_wire::dialect::Family;
 use weir_wire::fake;
 
 use super::health::{Health, Terms};
-use crate::config::{Globs, StickyBy};
+use crate::config::{BalanceSource, Globs, StickyBy};
 use crate::keys::KeyPool;
 use crate::telemetry::ChannelMetrics;
 
@@ -80,6 +80,8 @@ pub struct Channel {
     pub stream_usage: bool,
     /// Bounds of one attempt.
     pub timeouts: ChannelTimeouts,
+    /// Where its provider tells what is left on the account.
+    pub balance: BalanceSource,
     /// Whether the provider is another Weir, which is told where the call has been.
     pub cascade: bool,
     /// When it is left alone for a while.

@@ -9,24 +9,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Request, Uri};
-use http_body_util::{BodyExt, Limited};
 use tokio::sync::{mpsc, oneshot};
 use weir_base::Operation;
 use weir_store::{DisabledKey, StoreError};
-use weir_upstream::RequestBody;
-use weir_wire::dialect::Family;
 use weir_wire::error::dead_key;
 
-use super::channel::{Channel, Target, upstream_path};
+use super::channel::{Channel, Target};
+use super::exchange::{self, Came, Question};
 use super::worker::Worker;
 use crate::keys::{ProviderKey, RetestPauses};
 
 /// Longest time that a provider gets for an answer, in milliseconds.
 const ANSWER_MS: u64 = 10_000;
-/// The largest answer that is read, in bytes; of a longer one only the status counts.
-const ANSWER_MAX_BYTES: usize = 1 << 20;
 /// Keys that are tried at one time.
 const SIDE_BY_SIDE: usize = 16;
 /// How often it is looked for keys whose time has come, in milliseconds.
@@ -171,66 +165,27 @@ async fn restore(worker: &Worker, channel: &Channel, key: &ProviderKey) {
 }
 
 async fn ask(worker: &Worker, channel: &Channel, key: &ProviderKey) -> Finding {
-    let Target::Http {
-        family,
-        origin,
-        base_path,
-    } = &channel.target
-    else {
+    let Target::Http { family, .. } = &channel.target else {
         // The built-in provider takes any key.
         return Finding::Accepted;
-    };
-    let path = upstream_path(*family, base_path, models_path(*family));
-    let Ok(target) = PathAndQuery::try_from(path) else {
-        return Finding::Unknown("the channel's address has no list of models".to_owned());
     };
     let mut timeouts = *channel.timeouts.of(Operation::Models);
     timeouts.first_byte_ms = timeouts.first_byte_ms.min(ANSWER_MS);
     timeouts.idle_stream_ms = timeouts.idle_stream_ms.min(ANSWER_MS);
-    let request = request(*family, channel, key, target);
-    let response = match worker.upstream.send(origin, request, &timeouts).await {
-        Ok(response) => response,
-        Err(error) => return Finding::Unknown(error.to_string()),
+    let question = Question::models(*family);
+    let asked = exchange::ask(&worker.upstream, channel, Some(key), &question, &timeouts).await;
+    let (status, body) = match &asked.came {
+        Came::Reply { status, body, .. } => (*status, &body[..]),
+        Came::Broken { status, .. } => (*status, &[][..]),
+        Came::Nothing(error) => return Finding::Unknown(error.to_string()),
+        Came::Unsent => {
+            return Finding::Unknown("the channel's address has no list of models".to_owned());
+        }
     };
-    let (head, body) = response.into_parts();
-    let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
-    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-    let status = head.status.as_u16();
-    match (status, dead_key(status, &body)) {
+    match (status, dead_key(status, body)) {
         (200..=299, _) => Finding::Accepted,
         (_, Some(reason)) => Finding::Refused(reason),
         (401..=403, None) => Finding::Refused(format!("the provider answers with status {status}")),
         _ => Finding::Unknown(format!("the provider answers with status {status}")),
     }
-}
-
-fn models_path(family: Family) -> &'static str {
-    match family {
-        Family::Openai | Family::Anthropic => "/v1/models",
-        Family::Gemini => "/v1beta/models",
-    }
-}
-
-fn request(
-    family: Family,
-    channel: &Channel,
-    key: &ProviderKey,
-    target: PathAndQuery,
-) -> Request<RequestBody> {
-    let mut request = Request::new(RequestBody::empty());
-    *request.uri_mut() = Uri::from(target);
-    let headers = request.headers_mut();
-    if family == Family::Anthropic {
-        // Without it the provider refuses whatever is asked.
-        headers.insert(
-            HeaderName::from_static("anthropic-version"),
-            HeaderValue::from_static("2023-06-01"),
-        );
-    }
-    for (name, value) in &channel.headers {
-        headers.insert(name.clone(), value.clone());
-    }
-    let (name, value) = key.header.clone();
-    headers.insert(name, value);
-    request
 }

@@ -23,7 +23,10 @@ pub struct Snapshot {
     pub directory: Arc<Directory>,
     /// The ways to providers.
     pub channels: Arc<Vec<Arc<Channel>>>,
-    /// The same by their numbers, as policies name them.
+    /// Channels that are switched off: no call goes there, but they can be tested; or what they lack
+    /// for that.
+    pub disabled: HashMap<Arc<str>, Result<Arc<Channel>, String>>,
+    /// Those in use by their numbers, as policies name them.
     pub by_number: HashMap<u32, Arc<Channel>, ahash::RandomState>,
     /// The operator's chain, for tenants that no policy leaves out.
     pub chain: Arc<Chain>,

@@ -68,7 +68,7 @@ pub(super) fn snapshot(
     let mut warnings = Vec::new();
     let tenants = tenants::all(from, &mut warnings);
     let keys = tenants::keys(from, &tenants, &mut warnings);
-    let channels = channels::all(from, registry, &mut warnings);
+    let (channels, disabled) = channels::all(from, registry, &mut warnings);
     let all: Vec<_> = from
         .bindings
         .iter()
@@ -84,6 +84,7 @@ pub(super) fn snapshot(
             .map(|channel| (channel.number, Arc::clone(channel)))
             .collect(),
         channels: Arc::new(channels),
+        disabled,
         chain: Arc::new(Chain::new(&all)),
         chains: chains(from, tenants.keys()),
         prices: Arc::new(PriceBook::new(prices(from.config))),

@@ -114,6 +114,7 @@ pub(super) fn nothing(config: &Arc<Config>) -> Snapshot {
         config: Arc::clone(config),
         directory: Arc::new(Directory::default()),
         channels: Arc::default(),
+        disabled: HashMap::new(),
         by_number: HashMap::default(),
         chain: Arc::new(Chain::default()),
         chains: HashMap::new(),
@@ -249,7 +250,9 @@ impl Control {
                     }
                     // What was wrong before this change is not the change's fault.
                     let failing = Some(error.to_string());
-                    if failing != told {
+                    // A start, or the operator's settings, do not hang on what a tenant wrote.
+                    let is_told = wanted.owner.is_none() || cause == Cause::Store;
+                    if failing != told && is_told {
                         refused.get_or_insert(error);
                     }
                     state.known(&wanted.policy.name).failing = failing;

@@ -109,7 +109,7 @@ pub(super) fn list(
 }
 
 /// The tenant and the policy's own name, where a full name is that of a tenant's policy.
-pub(super) fn owner_of(name: &str) -> Option<(&str, &str)> {
+pub fn owner_of(name: &str) -> Option<(&str, &str)> {
     name.split_once('/')
 }
 
@@ -305,7 +305,7 @@ impl Wanted {
 }
 
 /// Whether a tenant may grant `host` to its policies; `allowed` as the operator wrote it.
-pub(super) fn may_grant(allowed: &[String], host: &str) -> bool {
+pub fn may_grant(allowed: &[String], host: &str) -> bool {
     let bare = host.strip_prefix("*.").unwrap_or(host);
     allowed
         .iter()

@@ -38,9 +38,19 @@ fn compile_one(
     check_fake(&channel, report);
     check_breaker(&channel.breaker, report);
     way::check(&channel, report);
-    // The same goes for a channel's files as for its keys, below.
-    let proxy = way::proxy(&channel, report);
-    let tls = way::tls(&channel, extra_ca_files, report);
+    let names = channel.key.iter().filter_map(|key| key.value.name.as_ref());
+    check_unique("key", names, report);
+    // What is out of use may miss its keys and files: that can be why it is.
+    let mut missing = Report::new(report.environment, report.base_dir.clone());
+    let fetching = if channel.disabled {
+        &mut missing
+    } else {
+        &mut *report
+    };
+    let proxy = way::proxy(&channel, fetching);
+    let tls = way::tls(&channel, extra_ca_files, fetching);
+    let keys = keys(&channel, fetching);
+    let lacks = missing.finish().err().map(|errors| errors.to_string());
     let name = channel.name.value.0.clone();
     if channel.keys.is_empty()
         && channel.key.is_empty()
@@ -50,7 +60,6 @@ fn compile_one(
         // A server of one's own may need no key; the providers themselves all do.
         report.warning(format!("the channel {name} has no keys"));
     }
-    let keys = keys(&channel, report);
     let fake = is_fake(&channel).then(|| channel.fake.map(|fake| fake.value).unwrap_or_default());
     Channel {
         name,
@@ -69,10 +78,12 @@ fn compile_one(
         priority: channel.priority,
         weight: channel.weight,
         disabled: channel.disabled,
+        lacks,
         headers: headers(&channel.headers, report),
         stream_usage: channel.stream_usage,
         http2: channel.http2,
         first_byte_timeout_ms: channel.first_byte_timeout_ms,
+        balance: channel.balance,
         timeouts: channel.timeout.iter().map(way::timeout).collect(),
         proxy,
         tls,
@@ -82,17 +93,8 @@ fn compile_one(
     }
 }
 
-/// The plain keys, then those with more to say. What is out of use may miss its keys: that can be
-/// why it is.
+/// The plain keys, then those with more to say.
 fn keys(channel: &written::Channel, report: &mut Report<'_>) -> Vec<ChannelKey> {
-    check_unique(
-        "key",
-        channel.key.iter().filter_map(|key| key.value.name.as_ref()),
-        report,
-    );
-    if channel.disabled {
-        return Vec::new();
-    }
     let plain = channel.keys.iter();
     let mut keys: Vec<_> = plain
         .filter_map(|key| resolve(key, report).map(ChannelKey::plain))

@@ -37,6 +37,26 @@ words! {
 }
 
 words! {
+    /// Where a channel's provider tells what is left on the account.
+    pub enum BalanceSource {
+        /// Found by the host of the base URL.
+        Auto = "auto",
+        /// Nowhere: it is never asked.
+        None = "none",
+        /// As DeepSeek does.
+        Deepseek = "deepseek",
+        /// As OpenRouter does.
+        Openrouter = "openrouter",
+        /// As SiliconFlow does.
+        Siliconflow = "siliconflow",
+        /// As Moonshot does.
+        Moonshot = "moonshot",
+        /// At OpenAI's old billing endpoints, which many resellers have.
+        OpenaiBilling = "openai_billing",
+    }
+}
+
+words! {
     /// Which of a channel's keys a call takes.
     pub enum KeyStrategy {
         /// Each in turn.
@@ -95,6 +115,8 @@ settings! {
         http2: Http2 = Http2::Auto;
         /// Longest time until a reply begins. Default: `upstream.first_byte_timeout_ms`.
         first_byte_timeout_ms: Option<u64>, within 1..=86_400_000;
+        /// Where the provider tells what is left on the account, for `weir channel balance`.
+        balance: BalanceSource = BalanceSource::Auto;
         /// Times of this channel, for all calls or for calls of some kinds.
         timeout: Vec<ChannelTimeout>;
         /// The proxy on the way to the provider: `http://[user:password@]host:port` (CONNECT, for

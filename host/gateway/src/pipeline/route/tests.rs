@@ -6,7 +6,7 @@ use http::HeaderMap;
 use weir_upstream::Timeouts;
 
 use super::*;
-use crate::config::{self, Globs, KeyStrategy, KeyTerms, Sources, StickyBy};
+use crate::config::{self, BalanceSource, Globs, KeyStrategy, KeyTerms, Sources, StickyBy};
 use crate::keys::{KeyPool, ProviderKey};
 use crate::pipeline::channel::{ChannelTimeouts, Target};
 use crate::pipeline::health::{Hold, Terms};
@@ -49,6 +49,7 @@ fn offer(metrics: &Metrics, number: u32, keys: usize) -> Offer {
             usual: Timeouts::default(),
             special: Vec::new(),
         },
+        balance: BalanceSource::None,
         cascade: false,
         breaker: Terms::of(&config::Breaker::default(), &config.cooldown),
         health: Arc::default(),

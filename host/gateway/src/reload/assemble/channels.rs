@@ -2,6 +2,7 @@
 
 mod times;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -21,12 +22,18 @@ use crate::reload::written;
 /// A key that died less than this ago may not have been written down yet.
 const WRITTEN_DOWN_MS: u64 = 2_000;
 
-/// Every channel that is in use. A name that the file has is the file's.
+/// The channels that are in use.
+pub(super) type Used = Vec<Arc<Channel>>;
+
+/// Those that are switched off, or what they lack to be tested.
+pub(super) type Disabled = HashMap<Arc<str>, Result<Arc<Channel>, String>>;
+
+/// Every channel. A name that the file has is the file's.
 pub(super) fn all(
     from: &Ingredients<'_>,
     registry: &mut ChannelRegistry,
     warnings: &mut Vec<String>,
-) -> Vec<Arc<Channel>> {
+) -> (Used, Disabled) {
     let mut merged = from.config.channels.clone();
     let of_api = of_api(from, warnings);
     if merged.is_empty() {
@@ -44,9 +51,19 @@ pub(super) fn all(
             merged.push(channel);
         }
     }
-    let used = merged.into_iter().filter(|channel| !channel.disabled);
-    used.filter_map(|channel| build(from, channel, registry, warnings).map(Arc::new))
-        .collect()
+    let (disabled, used): (Vec<_>, Vec<_>) =
+        merged.into_iter().partition(|channel| channel.disabled);
+    let mut build = |channel| build(from, channel, registry, warnings).map(Arc::new);
+    let used = used.into_iter().filter_map(&mut build).collect();
+    let disabled = disabled.into_iter().map(|mut channel| {
+        let name = Arc::clone(&channel.name);
+        let built = match channel.lacks.take() {
+            Some(lacks) => Err(lacks),
+            None => build(channel).ok_or_else(|| "its base URL cannot be used".to_owned()),
+        };
+        (name, built)
+    });
+    (used, disabled.collect())
 }
 
 fn of_api(from: &Ingredients<'_>, warnings: &mut Vec<String>) -> Vec<config::Channel> {
@@ -115,6 +132,7 @@ fn build(
         headers,
         stream_usage: channel.stream_usage,
         timeouts,
+        balance: channel.balance,
         cascade: channel.cascade,
         breaker: Terms::of(&channel.breaker, &from.config.cooldown),
         health: registry.health(&channel.name),

@@ -48,8 +48,8 @@ impl ChannelRegistry {
     }
 }
 
-/// Whether two channels differ at most in their keys, in how these are taken, and in when the channel
-/// is left alone.
+/// Whether two channels differ at most in their keys, in how these are taken, in when the channel is
+/// left alone or not used at all, and in how its account is looked at.
 fn same(a: &Channel, b: &Channel) -> bool {
     // Spelt out, so that a new setting cannot be forgotten here.
     let Channel {
@@ -65,11 +65,13 @@ fn same(a: &Channel, b: &Channel) -> bool {
         labels,
         priority,
         weight,
-        disabled,
+        disabled: _,
+        lacks: _,
         headers,
         stream_usage,
         http2,
         first_byte_timeout_ms,
+        balance: _,
         fake,
         timeouts,
         proxy,
@@ -86,7 +88,6 @@ fn same(a: &Channel, b: &Channel) -> bool {
         && *labels == b.labels
         && *priority == b.priority
         && *weight == b.weight
-        && *disabled == b.disabled
         && *headers == b.headers
         && *stream_usage == b.stream_usage
         && *http2 == b.http2

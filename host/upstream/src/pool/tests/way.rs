@@ -236,12 +236,18 @@ struct Pki {
 
 impl Pki {
     fn new() -> Pki {
+        Pki::until(4096)
+    }
+
+    /// Its certificates are good until this year.
+    fn until(year: i32) -> Pki {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let certify = |name: &str, usage| {
             let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
             params.extended_key_usages = vec![usage];
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
             let key = KeyPair::generate().unwrap();
             (params.signed_by(&key, &ca).unwrap(), key)
         };
@@ -346,11 +352,41 @@ async fn an_origin_can_have_its_own_authority_and_be_shown_a_certificate() {
     let of_others = origin.clone().secured(Some(Pki::new().tls(true)));
     for distrusting in [origin, of_others] {
         let error = ask(&pool, &distrusting).await.unwrap_err();
-        assert_eq!(error.kind, SendErrorKind::Tls, "{error}");
+        assert_eq!(error.kind, SendErrorKind::CertificateUnknown, "{error}");
         assert!(error.to_string().contains("certificate"), "{error}");
     }
     assert!(ask(&pool, &known).await.is_ok());
     assert_eq!(pool.stats().reused(), 1, "nobody came onto the known way");
+}
+
+#[tokio::test(flavor = "local")]
+async fn what_is_wrong_with_a_certificate_is_told_apart() {
+    let (good, expired) = (Pki::new(), Pki::until(2001));
+    let (pool, _) = pool_where(PoolSettings::default(), here);
+    let plain = server(|_, mut stream| async move {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    })
+    .await;
+    for (pki, host, port, kind) in [
+        (
+            &good,
+            "elsewhere.test",
+            good.server(false).await,
+            SendErrorKind::CertificateName,
+        ),
+        (
+            &expired,
+            "there.test",
+            expired.server(false).await,
+            SendErrorKind::CertificateExpired,
+        ),
+        (&good, "there.test", plain.port(), SendErrorKind::Tls),
+    ] {
+        let (origin, _) = Origin::parse(&format!("https://{host}:{port}")).unwrap();
+        let origin = origin.secured(Some(pki.tls(false)));
+        let error = ask(&pool, &origin).await.unwrap_err();
+        assert_eq!((error.kind, error.sent), (kind, false), "{error}");
+    }
 }
 
 #[test]

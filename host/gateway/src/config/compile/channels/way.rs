@@ -43,9 +43,9 @@ pub(super) fn check(channel: &Channel, report: &mut Report<'_>) {
 
 const NO_NETWORK: &str = "has no meaning with the dialect \"fake\", which sends nothing anywhere";
 
-/// The channel's proxy. What is out of use may miss where its URL is kept.
+/// The channel's proxy.
 pub(super) fn proxy(channel: &Channel, report: &mut Report<'_>) -> Option<Proxy> {
-    let written = channel.proxy.as_ref().filter(|_| !channel.disabled)?;
+    let written = channel.proxy.as_ref()?;
     match written.value.resolve(report) {
         Ok(proxy) => Some(proxy),
         Err(message) => {
@@ -55,7 +55,7 @@ pub(super) fn proxy(channel: &Channel, report: &mut Report<'_>) -> Option<Proxy>
     }
 }
 
-/// The channel's certificates, where it has its own. What is out of use may miss its files.
+/// The channel's certificates, where it has its own.
 pub(super) fn tls(
     channel: &Channel,
     extra_ca_files: &[PathBuf],
@@ -69,7 +69,7 @@ pub(super) fn tls(
             key_file,
         });
     let only_ca_file = path(&channel.ca_file);
-    if channel.disabled || (client.is_none() && only_ca_file.is_none()) {
+    if client.is_none() && only_ca_file.is_none() {
         return None;
     }
     let settings = TlsSettings {
