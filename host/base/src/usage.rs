@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// `input_tokens` and `output_tokens` are totals: the cached and cache-write tokens are parts of
 /// the input, the reasoning tokens a part of the output, whichever way the provider splits them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// All tokens of the prompt, cached ones included.
     pub input_tokens: u64,

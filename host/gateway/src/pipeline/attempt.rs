@@ -96,6 +96,13 @@ enum Ending {
     Fault(Fault),
 }
 
+impl Ending {
+    /// Whether a provider did what was asked.
+    fn is_success(&self) -> bool {
+        matches!(self, Ending::Reply(reply, true) if reply.status < 400)
+    }
+}
+
 /// Tries the plan until a provider answers. `chain`: the policies that route other models, where the
 /// call falls back on one.
 pub async fn run(
@@ -106,12 +113,18 @@ pub async fn run(
 ) -> Result<Reply, Fault> {
     let steered = steer::steer(worker, open, &mut plan)?;
     let left = open.call.snapshot.config.limits.attempts_max;
-    let (mut ending, left) = fly_plan(worker, open, &plan, steered.key, left, false).await?;
     let may_fall_back = !steered.fixed && !open.call.snapshot.config.fallbacks.is_empty();
-    if may_fall_back && !matches!(&ending, Ending::Reply(reply, true) if reply.status < 400) {
-        ending = Box::pin(fallback::instead(worker, open, chain, ending, left)).await;
+    if may_fall_back && fallback::goes_by_cost(open) {
+        Box::pin(fallback::within_bound(worker, open, chain, &mut plan)).await;
     }
-    match ending {
+    let flown = fly_plan(worker, open, &plan, steered.key, left, false).await;
+    let ending = match flown {
+        Ok((ending, left)) if may_fall_back && !ending.is_success() => {
+            Ok(Box::pin(fallback::instead(worker, open, chain, ending, left)).await)
+        }
+        flown => flown.map(|(ending, _)| ending),
+    };
+    match fallback::named(open, ending)? {
         Ending::Reply(reply, _) => Ok(reply),
         Ending::Fault(fault) => Err(fault),
     }
@@ -202,6 +215,7 @@ fn land(
         status: None,
         failure: None,
         ms: u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX),
+        more: fallback::more(open),
     };
     let Some(sent) = sent else {
         row.failure = Some(Cow::Borrowed("hedge_lost"));

@@ -18,6 +18,7 @@ use super::hook::Facts;
 use super::route::Planned;
 use super::settle;
 use super::worker::Worker;
+use crate::config::FallbackCause;
 use crate::keys::{Lease, ProviderKey};
 use crate::measure::FailureKind;
 use crate::telemetry::{AttemptOutcome, Phase};
@@ -45,6 +46,15 @@ pub struct Outcome {
     pub usage_is_final: bool,
     /// Bytes of generated text that were seen, to estimate from.
     pub output_text_bytes: u64,
+}
+
+/// Another model that is asked in place of the call's, and why.
+#[derive(Debug)]
+pub struct Instead {
+    /// The model that the call is about.
+    pub asked: Arc<str>,
+    /// What led to the other one.
+    pub cause: FallbackCause,
 }
 
 /// An attempt that is being answered. The channel counts it as in flight until this is dropped.
@@ -167,6 +177,8 @@ pub struct Open {
     pub estimate: Amounts,
     /// The attempt under way.
     pub serving: Option<Serving>,
+    /// Set while `facts.model` is another model than the call's.
+    pub instead: Option<Instead>,
     /// How it ended, so far.
     pub outcome: Outcome,
     /// A reply that is being read; dropped before the call is settled, so that the provider hears
@@ -201,6 +213,7 @@ impl Open {
             reservation: None,
             estimate: Amounts::default(),
             serving: None,
+            instead: None,
             // Until something else is known: the caller went away.
             outcome: Outcome {
                 status: 499,

@@ -228,3 +228,92 @@ fn another_model_answers_what_a_model_does_not_serve() {
     let reply = gateway.acme().chat("large").expect(200);
     assert_eq!(reply.header("x-weir-model"), "");
 }
+
+/// `large` costs 1 for each of its output tokens, `small` a tenth, `tiny` nothing.
+const PRICES: &str = "
+[[price]]
+model = [\"large\"]
+input_micros_per_million = 0
+output_micros_per_million = 1_000_000
+[[price]]
+model = [\"small\", \"smaller\"]
+input_micros_per_million = 0
+output_micros_per_million = 100_000
+[[price]]
+model = [\"smaller\"]
+input_micros_per_million = 0
+output_micros_per_million = 90_000
+";
+
+#[test]
+fn what_would_cost_too_much_goes_to_a_cheaper_model() {
+    let provider = Provider::with(|seen| match seen.json()["model"].as_str() {
+        Some("small") if seen.header("x-small") == "down" => Answer::error(500, "server_error"),
+        _ => Answer::chat("Hello."),
+    });
+    let rule = |model: &str, on: &str, to: &str| {
+        format!(
+            "[[fallback]]\nmodel = [\"{model}\"]\non = [{on}]\nto = [{to}]\ncost_max_micros = 500\n"
+        )
+    };
+    let models = "models = [\"large\", \"other\", \"small\", \"smaller\"]\nmodel_map = { \"other\" = \"large\" }";
+    let settings = [
+        PRICES,
+        &provider.channel("openai", "main", models),
+        &rule(
+            "large",
+            "\"cost\", \"error\"",
+            "\"nobodys\", \"small\", \"smaller\"",
+        ),
+        &rule("other", "\"cost\"", "\"small\""),
+    ]
+    .concat();
+    let gateway = Gateway::start(&settings);
+    let ask = |model: &str, max_tokens: u32, small: &str| {
+        let body = json!({"model": model, "max_tokens": max_tokens, "messages": [{"role": "user", "content": "Hi"}]});
+        let client = gateway.acme().header("x-small", small);
+        let reply = client.post("/v1/chat/completions", &body).expect(200);
+        let call = gateway.call(&reply.id());
+        assert_eq!(call["model"], model, "{call}");
+        (reply.header("x-weir-model").to_owned(), call)
+    };
+    let attempt = |call: &Value, at: usize| {
+        let attempt = &call["attempts"][at];
+        [&attempt["cause"], &attempt["model"]].map(|text| text.as_str().unwrap_or("-").to_owned())
+    };
+    // As much as it may cost; then more, for which there is a model; then more than any of them should
+    // cost, where the cheapest of them is taken.
+    let (answered, call) = ask("large", 500, "");
+    assert_eq!(
+        (&*answered, attempt(&call, 0)),
+        ("", ["-", "-"].map(Into::into))
+    );
+    let (answered, call) = ask("large", 501, "");
+    assert_eq!(
+        (&*answered, attempt(&call, 0)),
+        ("small", ["cost", "small"].map(Into::into))
+    );
+    assert_eq!(call["upstream_model"], "small", "{call}");
+    let (answered, _) = ask("large", 10_000, "");
+    assert_eq!(answered, "smaller");
+    // What is cheap enough and fails is no reason to fail: the others come after it.
+    let (answered, call) = ask("large", 501, "down");
+    assert_eq!(answered, "smaller");
+    let last = call["attempts"].as_array().unwrap().len() - 1;
+    assert_eq!(
+        attempt(&call, 0),
+        ["cost", "small"].map(String::from),
+        "{call}"
+    );
+    assert_eq!(
+        attempt(&call, last),
+        ["error", "smaller"].map(String::from),
+        "{call}"
+    );
+    // The price is that of the provider's name for the model.
+    let (answered, _) = ask("other", 501, "");
+    assert_eq!(answered, "small");
+    // Without a bound of its own the call counts for what is assumed: 1024 tokens.
+    let reply = gateway.acme().chat("large").expect(200);
+    assert_eq!(reply.header("x-weir-model"), "small");
+}

@@ -192,6 +192,8 @@ words! {
         ContextLength = "context_length",
         /// The provider's filter does not let the request through.
         ContentRefusal = "content_refusal",
+        /// The call would probably cost more than the operator wants it to.
+        Cost = "cost",
     }
 }
 
@@ -200,10 +202,19 @@ settings! {
     pub struct Fallback {
         /// Models, as callers name them.
         model: Globs;
-        /// What leads to another model. Default: `error` alone.
+        /// What leads to another model: `error` (no channel brought an answer), `context_length` (the
+        /// prompt is too long for it), `content_refusal` (the provider's filter does not let the request
+        /// through) or `cost` (see `cost_max_micros`). Default: `error` alone.
         on: Vec<FallbackCause>;
         /// The models that are asked instead, in order. They must be served by a channel that the
         /// caller's dialect can go to.
         to: Vec<String>;
+        /// With `cost`: the most that a call should cost, in millionths of the currency unit. Where the
+        /// model that was asked would cost more, the first model of `to` that would not is asked in its
+        /// place, before anything is sent; where none is as cheap, the cheapest of all of them. So no
+        /// call is refused for its price. What a call would cost is estimated from the length of its
+        /// prompt and its bound on the output (`limits.output_tokens_assumed` where it has none), at the
+        /// highest price of the channels that serve the model; a model without a price costs nothing.
+        cost_max_micros: Option<u64>, within 0..=1_000_000_000_000;
     }
 }
