@@ -16,6 +16,7 @@ mod key;
 mod send;
 mod steer;
 mod tries;
+mod unheard;
 mod verdict;
 
 use std::borrow::Cow;
@@ -34,8 +35,9 @@ use super::chain::Chain;
 use super::channel::Channel;
 use super::open::Open;
 use super::route::Planned;
+use super::settle::cost_micros;
 use super::worker::Worker;
-use crate::keys::ProviderKey;
+use crate::keys::{Lease, ProviderKey};
 use crate::telemetry::AttemptOutcome;
 use failure::Failed;
 use flight::Flight;
@@ -46,6 +48,7 @@ use verdict::{Verdict, judge};
 
 pub use hold::Held;
 pub use send::FakeBody;
+pub use unheard::Unheard;
 
 /// What callers send to wait less long than the settings say.
 const TIMEOUT_HEADER: &str = "x-weir-timeout-ms";
@@ -219,6 +222,7 @@ fn land(
     };
     let Some(sent) = sent else {
         row.failure = Some(Cow::Borrowed("hedge_lost"));
+        spent_in_vain(open, &flight, lease.as_mut(), &mut row, worker.now_ms());
         open.attempts.push(row);
         return Landed::Lost;
     };
@@ -234,6 +238,7 @@ fn land(
         Ok(got) => got,
         Err(failed) => {
             row.failure = Some(Cow::Borrowed(failed.code()));
+            spent_in_vain(open, &flight, lease.as_mut(), &mut row, now_ms);
             open.attempts.push(row);
             tries.channel_failed(flight.target.at, key_id, !failed.is_timeout());
             return unanswered(open, channel, lease.as_deref(), &failed, now_ms);
@@ -272,6 +277,25 @@ fn land(
         serving.lease = lease;
     }
     Landed::Answer(got.into_reply())
+}
+
+/// What an attempt without an answer used, as far as its provider said: for the ledger, and in place
+/// of the estimate for its key.
+fn spent_in_vain(
+    open: &mut Open,
+    flight: &Flight,
+    lease: Option<&mut Lease>,
+    row: &mut AttemptRow,
+    now_ms: u64,
+) {
+    let Some(mut usage) = open.unheard.take(flight.began, open.call.dialect) else {
+        return;
+    };
+    if let Some(lease) = lease {
+        lease.settle(usage.total_tokens(), now_ms);
+    }
+    usage.cost_micros = cost_micros(open, Some(flight.channel()), Some(&flight.model), &usage);
+    row.more.get_or_insert_default().usage = Some(usage);
 }
 
 /// No answer came, or none that is one.

@@ -10,6 +10,7 @@ use weir_policy::{CallScope, Caller};
 use weir_store::{AttemptRow, Decision, Ended};
 use weir_upstream::Body as UpstreamBody;
 
+use super::attempt::Unheard;
 use super::call::Call;
 use super::chain::Chain;
 use super::channel::Channel;
@@ -181,6 +182,8 @@ pub struct Open {
     pub instead: Option<Instead>,
     /// How it ended, so far.
     pub outcome: Outcome,
+    /// What was read of streams that were given up before anything of them was handed on.
+    pub unheard: Unheard,
     /// A reply that is being read; dropped before the call is settled, so that the provider hears
     /// at once that nobody listens.
     pub upstream: Option<UpstreamBody>,
@@ -227,6 +230,7 @@ impl Open {
                 usage_is_final: false,
                 output_text_bytes: 0,
             },
+            unheard: Unheard::default(),
             upstream: None,
             phase_began: call.started,
             seen_at: call.started,

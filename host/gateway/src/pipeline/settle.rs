@@ -12,6 +12,7 @@ use weir_policy::Hook;
 use weir_store::{CallRow, Ended};
 
 use super::audit::Finished;
+use super::channel::Channel;
 use super::open::Open;
 use crate::telemetry::{AttemptOutcome, CallOutcome, Phase};
 
@@ -40,9 +41,12 @@ pub fn settle(open: &mut Open) {
 
 /// What the call used: what the provider reported; where it reported nothing, or the reply was cut
 /// off before the end, an estimate that says so.
-fn used(open: &Open) -> Usage {
+fn used(open: &mut Open) -> Usage {
+    // Given up while its beginning was held back, a reply may have said what it used.
+    let unheard = || open.unheard.take_last(open.call.dialect);
+    let reported = open.outcome.usage.or_else(unheard);
     let outcome = &open.outcome;
-    let mut usage = outcome.usage.unwrap_or_default();
+    let mut usage = reported.unwrap_or_default();
     let generates = matches!(
         open.call.operation,
         Operation::Chat | Operation::Completion | Operation::Embedding
@@ -54,25 +58,35 @@ fn used(open: &Open) -> Usage {
     );
     let worked =
         answered && outcome.channel.is_some() && (outcome.status < 300 || outcome.status == 499);
-    if generates && worked && !(outcome.usage.is_some() && outcome.usage_is_final) {
+    if generates && worked && !(reported.is_some() && outcome.usage_is_final) {
         usage.estimated = true;
-        usage.input_tokens = usage.input_tokens.max(u64::from(open.facts.input_tokens));
+        if usage.input_tokens == 0 {
+            usage.input_tokens = u64::from(open.facts.input_tokens);
+        }
         usage.output_tokens = usage
             .output_tokens
             .max(outcome.output_text_bytes.div_ceil(4));
     }
     if usage.total_tokens() > 0 {
-        let channel = outcome.channel.as_deref().map(|channel| &*channel.name);
-        let tenant = &open.call.key.tenant.id;
-        let find = |model: &str| {
-            open.worker
-                .price(&open.call.snapshot, tenant, channel, model)
-        };
-        let upstream = outcome.upstream_model.as_deref().and_then(find);
-        let price = upstream.or_else(|| find(&open.facts.model));
-        usage.cost_micros = price.map_or(0, |price| price.cost_micros(&usage));
+        let (channel, model) = (outcome.channel.as_deref(), &outcome.upstream_model);
+        usage.cost_micros = cost_micros(open, channel, model.as_deref(), &usage);
     }
     usage
+}
+
+/// What this usage costs where it was spent: at the price of the provider's name for the model, or else
+/// of the caller's. In millionths of the currency unit; 0 where neither has a price.
+pub fn cost_micros(
+    open: &Open,
+    channel: Option<&Channel>,
+    model: Option<&str>,
+    usage: &Usage,
+) -> u64 {
+    let (snapshot, tenant) = (&open.call.snapshot, &open.call.key.tenant.id);
+    let channel = channel.map(|channel| &*channel.name);
+    let find = |model: &str| open.worker.price(snapshot, tenant, channel, model);
+    let price = model.and_then(find).or_else(|| find(&open.facts.model));
+    price.map_or(0, |price| price.cost_micros(usage))
 }
 
 /// What the whole reply tells about its channel.

@@ -317,3 +317,98 @@ fn what_would_cost_too_much_goes_to_a_cheaper_model() {
     let reply = gateway.acme().chat("large").expect(200);
     assert_eq!(reply.header("x-weir-model"), "small");
 }
+
+/// What Anthropic says at the beginning of a stream, before the first word.
+const TOLD: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"model\":\"m\",\"usage\":{\"input_tokens\":4321,\"output_tokens\":1}}}\n\n";
+
+#[test]
+fn what_an_attempt_used_in_vain_is_known_where_its_provider_said_so() {
+    let error =
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n";
+    let endings = [
+        (
+            Answer::events([TOLD, error].concat()),
+            "error_event",
+            json!(4_321),
+        ),
+        (
+            Answer::events(TOLD).ending(End::Cut(TOLD.len())),
+            "broken_reply",
+            json!(4_321),
+        ),
+        // Nobody waits for it: the next one was faster.
+        (
+            Answer::events(TOLD).ending(End::Stall(TOLD.len())),
+            "hedge_lost",
+            json!(4_321),
+        ),
+        (Answer::events(error), "error_event", Value::Null),
+    ];
+    for (answer, failure, told) in endings {
+        let first = Provider::always(answer);
+        let second = Provider::always(Answer::events(
+            "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello\"}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        ));
+        let key =
+            "priority = 10\nkeys = []\n[[channel.key]]\nsecret = \"plain:a\"\ntpm = 100_000\n";
+        let price = "[[price]]\nmodel = [\"m\"]\nchannel = [\"first\"]\ninput_micros_per_million = 2_000_000\noutput_micros_per_million = 0\n";
+        let settings = hedging(80)
+            + price
+            + &first.channel("anthropic", "first", key)
+            + &second.channel("anthropic", "second", "");
+        let gateway = Gateway::start(&settings);
+        let body = json!({"model": "m", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+        let reply = gateway.acme().open("/v1/messages", &body).rest();
+        assert!(reply.text().contains("Hello"), "{}", reply.text());
+        let call = gateway.call(&reply.id());
+        let attempt = &call["attempts"][0];
+        assert_eq!(attempt["failure"], failure, "{call}");
+        assert_eq!(attempt["usage"]["input_tokens"], told, "{call}");
+        let cost = if told.is_null() {
+            Value::Null
+        } else {
+            json!(8_642)
+        };
+        assert_eq!(attempt["usage"]["cost_micros"], cost, "{call}");
+        // It is no part of what the caller pays for.
+        assert!(
+            call["usage"]["input_tokens"].as_u64().unwrap() < 100,
+            "{call}"
+        );
+        let keys = gateway.admin().get("/admin/v1/channels/first/keys");
+        let load = keys.expect(200).json()["data"][0]["load"]["tokens"].clone();
+        if told.is_null() {
+            assert!(load.as_u64().unwrap() < 100, "{load}");
+        } else {
+            assert_eq!(load, 4_322);
+        }
+    }
+}
+
+#[test]
+fn what_a_provider_said_before_the_caller_hung_up_is_used() {
+    let provider = Provider::always(Answer::events(TOLD).ending(End::Stall(TOLD.len())));
+    let settings =
+        "[retry]\nhold_ms = 60000\n".to_owned() + &provider.channel("anthropic", "a", "");
+    let gateway = Gateway::start(&settings);
+    let body = json!({"model": "m", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "Hi"}]}).to_string();
+    let mut caller = weir_tests::Raw::connect(gateway.acme().address());
+    caller.write(format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}",
+        weir_tests::KEY,
+        body.len()
+    ));
+    weir_tests::eventually("the provider is asked", || {
+        (provider.count() > 0).then_some(())
+    });
+    // What it says at once must have come; it is not seen from outside.
+    std::thread::sleep(Duration::from_millis(300));
+    drop(caller);
+    let call = weir_tests::eventually("the call is in the ledger", || {
+        let calls = gateway.admin().get("/admin/v1/calls").expect(200).json();
+        calls["data"].get(0).cloned()
+    });
+    assert_eq!(call["ended"], "client_closed", "{call}");
+    assert_eq!(call["usage"]["input_tokens"], 4_321, "{call}");
+    assert_eq!(call["usage"]["estimated"], true, "{call}");
+}

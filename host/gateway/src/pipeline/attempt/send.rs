@@ -137,7 +137,7 @@ async fn receive(
         }
     } else {
         let expected = hold::expected(&open.call, open.facts.streaming, status, &head.headers)?;
-        let held = hold::begin(&mut body, expected, bounds).await?;
+        let held = hold::begin(&mut body, expected, bounds, &open.unheard).await?;
         Source::Upstream {
             body,
             held,
