@@ -329,6 +329,16 @@ fn note(worker: &Worker, open: &Open, channel: &Channel, key: Option<&ProviderKe
     }
 }
 
+/// The same of what a stream says only at its end.
+pub fn made_later(open: &Open, id: &str) {
+    let (call, pins) = (&*open.call, &open.worker.shared.pins);
+    let key = open.serving.as_ref();
+    let key = key.and_then(|serving| serving.lease.as_deref());
+    if let Some(channel) = &open.outcome.channel {
+        pins.note(call, id, channel, key, &call.snapshot.config.pins);
+    }
+}
+
 /// A reply that had begun broke off: its channel and key are avoided like others that fail.
 pub fn broke_later(open: &mut Open) {
     open.broke();

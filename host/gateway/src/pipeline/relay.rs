@@ -190,6 +190,9 @@ impl Tap {
     pub fn finish(&mut self, open: &mut Open, complete: bool) {
         match std::mem::replace(self, Tap::None) {
             Tap::Stream(tap) => {
+                if let Some(id) = tap.made() {
+                    attempt::made_later(open, id);
+                }
                 let report: usage::StreamReport = tap.finish();
                 open.outcome.usage = report.usage;
                 open.outcome.usage_is_final = report.finished;
