@@ -34,8 +34,9 @@ use weir_wire::kept;
 use super::chain::Chain;
 use super::channel::Channel;
 use super::open::Open;
-use super::route::Planned;
+use super::route::{self, Planned};
 use super::settle::cost_micros;
+use super::target::is_event_stream;
 use super::worker::Worker;
 use crate::keys::{Lease, ProviderKey};
 use crate::telemetry::AttemptOutcome;
@@ -115,6 +116,7 @@ pub async fn run(
     chain: &Chain,
 ) -> Result<Reply, Fault> {
     let steered = steer::steer(worker, open, &mut plan)?;
+    open.may_go_on = open.call.snapshot.goes_on && !steered.fixed;
     let left = open.call.snapshot.config.limits.attempts_max;
     let may_fall_back = !steered.fixed && !open.call.snapshot.config.fallbacks.is_empty();
     if may_fall_back && fallback::goes_by_cost(open) {
@@ -130,6 +132,40 @@ pub async fn run(
     match fallback::named(open, ending)? {
         Ending::Reply(reply, _) => Ok(reply),
         Ending::Fault(fault) => Err(fault),
+    }
+}
+
+/// Asks for the rest of a reply that broke off, of which `open.resumed` has the beginning: another
+/// channel first, and none that is not to be asked for that.
+pub async fn go_on(worker: &Rc<Worker>, open: &mut Open) -> Option<Reply> {
+    let chain = Arc::clone(&open.chain);
+    let broken = open.outcome.channel.clone();
+    let model = open.answered_by.clone();
+    let model = model.unwrap_or_else(|| Arc::clone(&open.facts.model));
+    let asked = std::mem::replace(&mut open.facts.model, model);
+    open.looked_at_clock();
+    let mut plan = route::run(worker, open, &chain).await.unwrap_or_default();
+    plan.retain(|planned| planned.channel.prefill.is_some());
+    let is_broken = |planned: &Planned| {
+        broken
+            .as_ref()
+            .is_some_and(|it| it.name == planned.channel.name)
+    };
+    plan.sort_by_key(is_broken);
+    let most = open.call.snapshot.config.limits.attempts_max;
+    let left = most.saturating_sub(open.attempts.len());
+    let flown = fly_plan(worker, open, &plan, None, left, true).await;
+    open.facts.model = asked;
+    match flown {
+        Ok((Ending::Reply(reply, true), _))
+            if reply.status < 400 && is_event_stream(&reply.headers) =>
+        {
+            Some(reply)
+        }
+        _ => {
+            open.serving = None;
+            None
+        }
     }
 }
 
@@ -366,6 +402,10 @@ fn may_be_repeated(open: &Open) -> bool {
 /// When the call's time is over: as the settings say, or earlier where the caller wants it so.
 fn deadline(open: &Open) -> Instant {
     let longest_ms = open.call.snapshot.config.retry.call_deadline_ms;
+    if open.resumed.is_some() {
+        // It was in time once.
+        return Instant::now() + Duration::from_millis(longest_ms);
+    }
     let asked_ms = open
         .call
         .request()

@@ -58,6 +58,17 @@ pub struct Instead {
     pub cause: FallbackCause,
 }
 
+/// A reply that broke off after its first words and is gone on with.
+#[derive(Debug, Default)]
+pub struct Resumed {
+    /// What the caller has of its text.
+    pub said: String,
+    /// The tokens of that.
+    pub said_tokens: u64,
+    /// What all attempts that broke off used.
+    pub used: Usage,
+}
+
 /// An attempt that is being answered. The channel counts it as in flight until this is dropped.
 pub struct Serving {
     channel: Arc<Channel>,
@@ -182,6 +193,12 @@ pub struct Open {
     pub instead: Option<Instead>,
     /// How it ended, so far.
     pub outcome: Outcome,
+    /// Whether its reply may be gone on with, should it break off.
+    pub may_go_on: bool,
+    /// The other model that answers it, where one does.
+    pub answered_by: Option<Arc<str>>,
+    /// Set once its reply broke off.
+    pub resumed: Option<Box<Resumed>>,
     /// What was read of streams that were given up before anything of them was handed on.
     pub unheard: Unheard,
     /// A reply that is being read; dropped before the call is settled, so that the provider hears
@@ -230,6 +247,9 @@ impl Open {
                 usage_is_final: false,
                 output_text_bytes: 0,
             },
+            may_go_on: false,
+            answered_by: None,
+            resumed: None,
             unheard: Unheard::default(),
             upstream: None,
             phase_began: call.started,

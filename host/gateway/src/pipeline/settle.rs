@@ -18,7 +18,9 @@ use crate::telemetry::{AttemptOutcome, CallOutcome, Phase};
 
 /// Settles a call that is over.
 pub fn settle(open: &mut Open) {
-    let usage = used(open);
+    let own = used(open);
+    let before = open.resumed.as_ref().map(|resumed| resumed.used);
+    let usage = before.map_or(own, |before| own.plus(&before));
     if let Some(reservation) = open.reservation.take() {
         reservation.settle(&Amounts {
             input_tokens: usage.input_tokens,
@@ -27,9 +29,9 @@ pub fn settle(open: &mut Open) {
         });
     }
     let now = Instant::now();
-    measure(open, &usage, now);
+    measure(open, &own, now);
     if let Some(mut serving) = open.serving.take() {
-        serving.settle(usage.total_tokens(), open.worker.now_ms());
+        serving.settle(own.total_tokens(), open.worker.now_ms());
     }
     let total = now.saturating_duration_since(open.call.started);
     let total_ms = u32::try_from(total.as_millis()).unwrap_or(u32::MAX);
@@ -39,7 +41,20 @@ pub fn settle(open: &mut Open) {
     open.passed(Phase::Settle);
 }
 
-/// What the call used: what the provider reported; where it reported nothing, or the reply was cut
+/// What the attempt used whose reply broke off. The next one begins with nothing.
+pub fn used_until_broken(open: &mut Open) -> Usage {
+    let usage = used(open);
+    open.outcome.usage = None;
+    open.outcome.usage_is_final = false;
+    open.outcome.output_text_bytes = 0;
+    let now_ms = open.worker.now_ms();
+    if let Some(mut serving) = open.serving.take() {
+        serving.settle(usage.total_tokens(), now_ms);
+    }
+    usage
+}
+
+/// What the last attempt used: what the provider reported; where it reported nothing, or the reply was cut
 /// off before the end, an estimate that says so.
 fn used(open: &mut Open) -> Usage {
     // Given up while its beginning was held back, a reply may have said what it used.

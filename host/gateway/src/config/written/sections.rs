@@ -160,6 +160,9 @@ settings! {
         same_target_max: u32 = 1, within 0..=16;
         /// The pause before that, on average; it is doubled each time, and varied by half.
         backoff_ms: u64 = 100, within 0..=60_000;
+        /// Times that a reply which broke off after its first words is gone on with, where channels let
+        /// that be done (`prefill` of the channel). 0: never.
+        continuations_max: u32 = 1, within 0..=8;
         /// Longest time from the arrival of a call until its reply begins, over all attempts. Callers
         /// can ask for less with `x-weir-timeout-ms`.
         call_deadline_ms: u64 = 600_000, within 1..=86_400_000;

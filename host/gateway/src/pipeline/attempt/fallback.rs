@@ -110,12 +110,20 @@ pub fn named(open: &mut Open, ending: Result<Ending, Fault>) -> Result<Ending, F
         && let Ok(name) = HeaderValue::from_str(&answered)
     {
         reply.headers.insert(MODEL, name);
+        open.answered_by = Some(answered);
     }
     Ok(ending)
 }
 
-/// What the ledger says of an attempt at another model.
+/// What the ledger says of an attempt at another model, or at the rest of a reply.
 pub fn more(open: &Open) -> Option<Box<AttemptMore>> {
+    if open.resumed.is_some() {
+        return Some(Box::new(AttemptMore {
+            cause: Some("continuation".into()),
+            model: open.answered_by.clone(),
+            usage: None,
+        }));
+    }
     let instead = open.instead.as_ref()?;
     Some(Box::new(AttemptMore {
         cause: Some(instead.cause.as_str().into()),

@@ -49,6 +49,7 @@ fn offer(metrics: &Metrics, number: u32, keys: usize) -> Offer {
             special: Vec::new(),
         },
         cascade: false,
+        prefill: None,
         breaker: Terms::of(&config::Breaker::default(), &config.cooldown),
         health: Arc::default(),
     });
