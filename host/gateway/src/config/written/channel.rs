@@ -134,7 +134,7 @@ settings! {
         /// tool was called, the model thought aloud, JSON was asked for, the call is bound to one channel or
         /// an `events` policy looks into the reply. How the provider is told: `plain`, by an assistant's
         /// message at the end (Anthropic up to Claude 4.5, Gemini, Groq); `prefix`, by `prefix: true` in it
-        /// (DeepSeek's beta API); `prefix_echoed`, the same where the answer repeats it (Mistral); `partial`,
+        /// (DeepSeek's beta API); `prefix_echoed`, the same where the answer may repeat it (Mistral); `partial`,
         /// by `partial: true` in it (Moonshot, Alibaba); `continue_final_message`, by that and
         /// `add_generation_prompt: false` in the request (vLLM, SGLang). A provider that refuses changes
         /// nothing: the reply ends with the error that it would have ended with.
