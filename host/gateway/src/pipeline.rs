@@ -1,6 +1,7 @@
 //! A call's way through the gateway, phase by phase.
 //!
-//! Never does: wait for the database, parse what it need not, retry after the first byte, or let a
+//! Never does: wait for the database, parse what it need not, retry after the first byte (but for the
+//! rest of an answer, where an operator wants that: `resume.rs`), or let a
 //! call end without a ledger row. It does not know who listens or who administers.
 //! Read first: `run`, the list of the phases; each phase is the file of its name.
 
@@ -30,6 +31,7 @@ mod open;
 pub mod pins;
 pub mod probe;
 mod relay;
+mod resume;
 pub mod retest;
 mod rewrite;
 mod route;

@@ -132,6 +132,7 @@ pub(super) fn call(n: u64) -> CallRow {
             status: Some(200),
             failure: None,
             ms: 312,
+            more: None,
         }],
         first_byte_ms: Some(312),
         total_ms: 2_045,

@@ -149,6 +149,15 @@ fn compile_fallback(fallback: At<written::Fallback>, report: &mut Report<'_>) ->
     if fallback.value.to.is_empty() {
         fallback.error(report, "names no model in `to`");
     }
+    let by_cost = fallback.value.on.contains(&written::FallbackCause::Cost);
+    match (by_cost, fallback.value.cost_max_micros) {
+        (true, None) => fallback.error(report, "is `on` cost, and needs cost_max_micros"),
+        (false, Some(_)) => fallback.error(
+            report,
+            "has cost_max_micros, which needs \"cost\" among the causes in `on`",
+        ),
+        _ => {}
+    }
     let mut fallback = fallback.value;
     if fallback.on.is_empty() {
         fallback.on.push(written::FallbackCause::Error);

@@ -13,7 +13,7 @@ use weir_upstream::{Proxy, Tls};
 use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
     BalanceSource, Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2,
-    Isolation, KeyRole, KeyStrategy, Ledger, Limits, Log, Mode, Pins, Retry, Runtime,
+    Isolation, KeyRole, KeyStrategy, Ledger, Limits, Log, Mode, Pins, Prefill, Retry, Runtime,
     TenantPolicies, Upstream,
 };
 
@@ -120,6 +120,8 @@ pub struct Channel {
     pub tls: Option<Tls>,
     /// Whether the provider is another Weir.
     pub cascade: bool,
+    /// How it is asked to go on with a reply that broke off; `None` where it is not.
+    pub prefill: Option<Prefill>,
     /// When it is left alone for a while.
     pub breaker: Breaker,
     /// How it answers; `Some` for the `fake` dialect only.

@@ -100,6 +100,7 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         proxy: None,
         tls: None,
         cascade: false,
+        prefill: None,
         breaker: Breaker::default(),
         fake: None,
     }

@@ -24,7 +24,7 @@ use super::types::SecretRef;
 pub use breaker::Breaker;
 pub(super) use channel::Channel;
 pub(super) use channel::ChannelTimeout;
-pub use channel::{BalanceSource, CallKind, ChannelDialect, Fake, Http2, KeyStrategy};
+pub use channel::{BalanceSource, CallKind, ChannelDialect, Fake, Http2, KeyStrategy, Prefill};
 pub use policy::{FailureRule, Isolation, Mode};
 pub(super) use policy::{Grants, Policy, Price};
 pub use sections::{

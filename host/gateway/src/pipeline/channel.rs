@@ -8,6 +8,7 @@ use weir_base::{Operation, Secret};
 use weir_upstream::{Origin, Timeouts};
 use weir_wire::dialect::Family;
 use weir_wire::fake;
+use weir_wire::prefill::Form;
 
 use super::health::{Health, Terms};
 use crate::config::{BalanceSource, Globs, StickyBy};
@@ -84,6 +85,8 @@ pub struct Channel {
     pub balance: BalanceSource,
     /// Whether the provider is another Weir, which is told where the call has been.
     pub cascade: bool,
+    /// How it is asked to go on with a reply that broke off; none where it is not.
+    pub prefill: Option<Form>,
     /// When it is left alone for a while.
     pub breaker: Terms,
     /// What has been measured; outlives this snapshot.

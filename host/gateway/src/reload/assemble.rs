@@ -83,6 +83,8 @@ pub(super) fn snapshot(
             .iter()
             .map(|channel| (channel.number, Arc::clone(channel)))
             .collect(),
+        goes_on: from.config.retry.continuations_max > 0
+            && channels.iter().any(|channel| channel.prefill.is_some()),
         channels: Arc::new(channels),
         disabled,
         chain: Arc::new(Chain::new(&all)),

@@ -118,6 +118,7 @@ pub(super) fn nothing(config: &Arc<Config>) -> Snapshot {
         by_number: HashMap::default(),
         chain: Arc::new(Chain::default()),
         chains: HashMap::new(),
+        goes_on: false,
         prices: Arc::new(PriceBook::new(Vec::new())),
     }
 }

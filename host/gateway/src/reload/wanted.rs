@@ -310,8 +310,8 @@ pub fn may_grant(allowed: &[String], host: &str) -> bool {
     allowed
         .iter()
         .any(|allowed| match allowed.strip_prefix("*.") {
-            _ if allowed == host => true,
             _ if allowed == "*" => is_name(bare),
+            _ if allowed == host => true,
             // A host of the domain, or a part of it.
             Some(domain) => bare
                 .strip_suffix(domain)

@@ -38,6 +38,7 @@ pub struct Metrics {
     keys: IntGaugeVec,
     health: HealthFamilies,
     hedges: IntCounterVec,
+    continuations: IntCounterVec,
     connections: IntGauge,
     connections_total: IntCounter,
     custom: CustomRegistry,
@@ -161,6 +162,7 @@ impl Metrics {
                 circuit_changes: make.counters(&names::CIRCUIT_CHANGES)?,
             },
             hedges: make.counters(&names::HEDGES)?,
+            continuations: make.counters(&names::CONTINUATIONS)?,
             connections: make.gauge(&names::CONNECTIONS)?,
             connections_total: make.counter(&names::CONNECTIONS_TOTAL)?,
             custom: CustomRegistry::new(make.counters(&names::CUSTOM_DROPPED)?),
@@ -251,6 +253,12 @@ impl Metrics {
     pub fn hedged(&self, won: bool) {
         let result = if won { "won" } else { "lost" };
         self.hedges.with_label_values(&[result]).inc();
+    }
+
+    /// A reply broke off after its first words; `went_on`: another attempt goes on with it.
+    pub fn continued(&self, went_on: bool) {
+        let result = if went_on { "went_on" } else { "failed" };
+        self.continuations.with_label_values(&[result]).inc();
     }
 
     /// What an operator should look at, newest first; only the last few hundred.

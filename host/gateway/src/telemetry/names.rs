@@ -45,6 +45,11 @@ pub(super) const HEDGES: Family = family(
     "Tries that began beside a slow one, by whether they answered first.",
     &["result"],
 );
+pub(super) const CONTINUATIONS: Family = family(
+    "weir_continuations_total",
+    "Replies that broke off after their first words, by whether another attempt went on with them (went_on, failed). Only where that was tried.",
+    &["result"],
+);
 pub(super) const FIRST_BYTE_SECONDS: Family = family(
     "weir_channel_first_byte_seconds",
     "Time from sending a request to the head of the reply.",

@@ -51,6 +51,7 @@ fn offer(metrics: &Metrics, number: u32, keys: usize) -> Offer {
         },
         balance: BalanceSource::None,
         cascade: false,
+        prefill: None,
         breaker: Terms::of(&config::Breaker::default(), &config.cooldown),
         health: Arc::default(),
     });

@@ -78,6 +78,7 @@ fn same(a: &Channel, b: &Channel) -> bool {
         tls,
         cascade,
         breaker: _,
+        prefill: _,
     } = a;
     *name == b.name
         && *dialect == b.dialect

@@ -189,7 +189,7 @@ fn certificates_are_read_again_and_tell_connections_apart() {
 #[test]
 fn channels_of_the_api_find_their_way_as_those_of_the_file_do() {
     let settings = json!({
-        "proxy": "env:PROXY", "cascade": true,
+        "proxy": "env:PROXY", "cascade": true, "prefill": "prefix",
         "timeout": [{ "operations": ["chat"], "total_ms": 9 }],
     });
     let entities = Entities {
@@ -209,7 +209,8 @@ fn channels_of_the_api_find_their_way_as_those_of_the_file_do() {
     ]);
     let (snapshot, warnings) = build("", &entities, &environment);
     let far = snapshot.channel("far").unwrap();
-    assert!(far.cascade);
+    assert!(far.cascade && snapshot.goes_on);
+    assert_eq!(far.prefill, Some(weir_wire::prefill::Form::Prefix));
     assert_eq!(far.timeouts.of(Operation::Chat).total_ms, 9);
     let Target::Http { origin, .. } = &far.target else {
         panic!("{far:?}");
