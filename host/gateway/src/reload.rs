@@ -49,6 +49,7 @@ use watch::Watch;
 pub use error::ControlError;
 pub use status::{PolicyStatus, VersionReport};
 pub use trials::TrialReport;
+pub use wanted::{may_grant, owner_of};
 
 /// What the control is made of.
 pub struct ControlParts {

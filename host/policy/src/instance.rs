@@ -5,6 +5,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,24 @@ pub(crate) struct Instance {
     marks: Recycle,
     calls: u32,
     born: Instant,
+    _counted: Counted,
     _permit: OwnedSemaphorePermit,
+}
+
+/// An instance of a version, for as long as it lives.
+struct Counted(Arc<Core>);
+
+impl Counted {
+    fn new(core: &Arc<Core>) -> Self {
+        core.instances.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(core))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.instances.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Hook calls between two looks at the clock for an instance's age.
@@ -53,7 +71,9 @@ impl Instance {
                 instance_dropped: true,
             })
         };
+        let counted = Counted::new(core);
         let started = bounded(
+            core,
             wait_ms(core, true),
             pin!(core.pre.instantiate_async(&mut store)),
         )
@@ -74,6 +94,7 @@ impl Instance {
             marks: core.spec.recycle.draw(core.engine.next_number()),
             calls: 0,
             born: Instant::now(),
+            _counted: counted,
             _permit: permit,
         });
         if core.hooks.contains(Hook::Lifecycle) {
@@ -111,7 +132,7 @@ impl Instance {
         self.calls += 1;
         let ended = {
             let hook = pin!(body(&mut self.store, &self.guests));
-            bounded(wait_ms(&self.core, init), hook).await
+            bounded(&self.core, wait_ms(&self.core, init), hook).await
         };
         self.store.data_mut().end();
         match ended {
@@ -187,12 +208,24 @@ fn waited(core: &Core, init: bool) -> FailureKind {
 /// The hook is pinned by whoever calls this: moving it in would double the size of every future
 /// above.
 async fn bounded<R>(
+    core: &Core,
     wait_max_ms: u32,
     mut hook: Pin<&mut impl Future<Output = wasmtime::Result<R>>>,
 ) -> Option<wasmtime::Result<R>> {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     std::future::poll_fn(|cx| {
-        if let Poll::Ready(ended) = hook.as_mut().poll(cx) {
+        let polled = match &core.spec.cpu {
+            None => hook.as_mut().poll(cx),
+            // Between two polls others run: only what passes within one is this policy's.
+            Some(cpu) => {
+                let began = Instant::now();
+                let polled = hook.as_mut().poll(cx);
+                let now = Instant::now();
+                cpu.spend(now.duration_since(began), now);
+                polled
+            }
+        };
+        if let Poll::Ready(ended) = polled {
             return Poll::Ready(Some(ended));
         }
         let timer = timer.get_or_insert_with(|| {

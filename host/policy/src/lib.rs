@@ -9,6 +9,7 @@
 //! called.
 
 pub mod bounds;
+pub mod budget;
 pub mod compile;
 pub mod engine;
 pub mod failure;
@@ -35,6 +36,7 @@ mod state;
 mod stdio;
 mod stream;
 
+pub use budget::CpuBudget;
 pub use compile::{CompileMode, compile_main};
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use failure::{Failure, FailureKind};

@@ -4,7 +4,7 @@
 //! step leaves no trace but perhaps a compiled file.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -100,6 +100,7 @@ impl Engine {
             retired: AtomicBool::new(false),
             remembers: AtomicBool::new(false),
             failures: AtomicU64::new(0),
+            instances: AtomicU32::new(0),
         });
         self.start_once(&core).await?;
         Ok(Arc::new(Version { core }))

@@ -3,6 +3,7 @@
 //! [`CallHost`] is one call, as policies see and edit it; [`Services`] is everything that
 //! outlives calls. The runtime checks grants and bounds before it calls either.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +20,17 @@ pub struct PolicyIdentity {
     pub tenant: Option<String>,
     /// Whether what it does counts.
     pub role: Role,
+}
+
+impl PolicyIdentity {
+    /// The name that it has in the gateway: a tenant's policy has its tenant in front of it. No name
+    /// holds a `/`.
+    pub fn full_name(&self) -> Cow<'_, str> {
+        match &self.tenant {
+            None => Cow::Borrowed(&self.name),
+            Some(tenant) => Cow::Owned(format!("{tenant}/{}", self.name)),
+        }
+    }
 }
 
 /// Whether what a policy does counts.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use wasmtime::component::InstancePre;
 
@@ -43,6 +43,8 @@ pub(crate) struct Core {
     /// True once the policy has let the host remember an answer.
     pub(crate) remembers: AtomicBool,
     pub(crate) failures: AtomicU64,
+    /// Instances that there are, in all workers.
+    pub(crate) instances: AtomicU32,
 }
 
 /// Where a version's code came from.

@@ -81,6 +81,7 @@ pub(super) fn key(id: &str, tenant: &str) -> VirtualKey {
         prefix: "wr-abcde".to_owned(),
         labels: BTreeMap::new(),
         disabled: false,
+        author: false,
         expires_ms: None,
         created_ms: 1,
         updated_ms: 1,

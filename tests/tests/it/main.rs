@@ -4,6 +4,7 @@
 //! behind it. Read first: `keys.rs` for the form of a test.
 
 mod admin;
+mod authors;
 mod bounds;
 mod breaker;
 mod cascade;

@@ -32,6 +32,9 @@ pub(super) struct ChannelInput {
     /// Patterns of the models that it serves, as callers name them; all where nothing is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     models: Option<Vec<String>>,
+    /// Patterns of the tenants whose calls it serves; all where nothing is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenants: Option<Vec<String>>,
     /// The provider's names for models that callers name otherwise.
     #[serde(default)]
     model_map: BTreeMap<String, String>,
@@ -161,6 +164,7 @@ const FURTHER: &[&str] = &[
     "client_cert_file",
     "client_key_file",
     "cascade",
+    "tenants",
     "prefill",
     "breaker",
     "fake",
@@ -190,6 +194,7 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         dialect: Some(channel.dialect.as_str().to_owned()),
         base_url: channel.base_url.as_ref().map(ToString::to_string),
         models: Some(channel.models.patterns().to_vec()),
+        tenants: Some(channel.tenants.patterns().to_vec()),
         model_map: channel.model_map.clone(),
         labels: channel.labels.clone(),
         priority: Some(channel.priority),

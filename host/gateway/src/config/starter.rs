@@ -83,6 +83,7 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         keys: Vec::new(),
         key_strategy: KeyStrategy::RoundRobin,
         sticky_by: StickyBy::Key,
+        tenants: Globs::everything(),
         models: Globs::everything(),
         model_map: Default::default(),
         labels: Default::default(),

@@ -8,6 +8,7 @@ mod channel;
 mod policy;
 mod sections;
 mod tenant;
+mod tenant_policies;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,7 +31,9 @@ pub use sections::{
     Cooldown, Fallback, FallbackCause, Ledger, Limits, Log, LogFormat, Pins, Retry, Runtime,
     Upstream,
 };
+pub use tenant::KeyRole;
 pub(super) use tenant::{Tenant, VirtualKey};
+pub use tenant_policies::TenantPolicies;
 
 settings! {
     /// Settings that stand before the first section.
@@ -69,6 +72,8 @@ settings! {
         ledger: Ledger;
         /// What policies may use of the machine: all of them together, unless it says otherwise.
         runtime: Runtime;
+        /// What tenants may do with policies of their own.
+        tenant_policies: TenantPolicies;
         /// How long a channel or provider key rests after it failed, where the provider does not say.
         cooldown: At<Cooldown>;
         /// What is tried again when a provider fails, and for how long.

@@ -34,6 +34,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether a provider could not tell it from `other`.
+    pub fn is_sent_like(&self, other: &Self) -> bool {
+        self.model == other.model && self.body == other.body && self.headers == other.headers
+    }
+
     /// The same number for two requests that are the same to a provider.
     pub fn hash_sent(&self, state: &mut impl Hasher) {
         (&self.model, &self.body).hash(state);

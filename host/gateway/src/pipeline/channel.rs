@@ -63,6 +63,8 @@ pub struct Channel {
     pub target: Target,
     /// The models it serves, with `*`.
     pub models: Globs,
+    /// Tenants whose calls it serves.
+    pub tenants: Globs,
     /// Other names for its models: what the caller asks for, and what the provider calls it.
     pub model_map: BTreeMap<String, String>,
     /// Channels of a higher priority are tried first.
@@ -94,14 +96,15 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Whether a call in a dialect of `family` for `model` can go here. A call without a model
-    /// (files, lists) can go to any channel of its family.
-    pub fn serves(&self, family: Family, model: &str) -> bool {
+    /// Whether a call of `tenant` in a dialect of `family` for `model` can go here. A call without a
+    /// model (files, lists) can go to any channel of its family.
+    pub fn serves(&self, family: Family, tenant: &str, model: &str) -> bool {
         let speaks = match &self.target {
             Target::Http { family: own, .. } => *own == family,
             Target::Fake(_) => true,
         };
         speaks
+            && self.tenants.is_match(tenant)
             && (model.is_empty()
                 || self.model_map.contains_key(model)
                 || self.models.is_match(model))

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use weir_base::{CallId, Fault, Operation};
-use weir_policy::{Completion, Message};
+use weir_policy::{Completion, Message, PolicyIdentity};
 use weir_store::Ended;
 use weir_wire::dialect::{Dialect, Family};
 use weir_wire::endpoint::BodyKind;
@@ -29,22 +29,23 @@ use super::worker::Worker;
 use super::{attempt, look, relay, route};
 use crate::identify::{Tenant, VirtualKey};
 
-/// The tenant that policies' own calls are booked under.
+/// The tenant that calls of the operator's policies are booked under; those of a tenant's are its own.
 const ACCOUNT: &str = "policies";
 
 /// Asks `model` and waits for the whole answer.
 pub async fn complete(
     worker: &Rc<Worker>,
-    policy: &str,
+    policy: &PolicyIdentity,
     model: &str,
     messages: &[Message],
     max_output_tokens: u32,
 ) -> Result<Completion, String> {
     let snapshot = worker.snapshot();
+    let account = policy.tenant.as_deref().unwrap_or(ACCOUNT);
     let families = [Family::Openai, Family::Anthropic, Family::Gemini];
     let family = families
         .into_iter()
-        .find(|family| !worker.channels(&snapshot, *family, model).is_empty());
+        .find(|family| !worker.offers(&snapshot, *family, account, model).is_empty());
     let Some(family) = family else {
         return Err(format!("no channel serves the model `{model}`"));
     };
@@ -162,19 +163,20 @@ fn question(family: Family, model: &str, messages: &[Message], max_output_tokens
     }
 }
 
-fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) -> Open {
+fn begin(worker: &Rc<Worker>, policy: &PolicyIdentity, model: &str, question: &Question) -> Open {
     let id = CallId::new();
     let tenant = Arc::new(Tenant {
-        id: Arc::from(ACCOUNT),
+        id: Arc::from(policy.tenant.as_deref().unwrap_or(ACCOUNT)),
         labels: BTreeMap::new(),
         time_zone: TimeZone::UTC,
         disabled: false,
     });
     let key = Arc::new(VirtualKey {
-        id: Arc::from(format!("policy:{policy}")),
+        id: Arc::from(format!("policy:{}", policy.full_name())),
         tenant,
         labels: BTreeMap::new(),
         disabled: false,
+        author: false,
         expires_ms: None,
     });
     let head = scan(question.dialect, &question.body).unwrap_or_else(|_| Head::default());

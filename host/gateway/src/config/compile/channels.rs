@@ -73,6 +73,7 @@ fn compile_one(
         key_strategy: channel.key_strategy,
         sticky_by: channel.sticky_by,
         models: channel.models,
+        tenants: channel.tenants,
         model_map: model_map(channel.model_map, report),
         labels: channel.labels,
         priority: channel.priority,

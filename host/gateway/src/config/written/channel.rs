@@ -110,6 +110,8 @@ settings! {
         sticky_by: StickyBy = StickyBy::Key;
         /// Models that the channel serves, as callers name them.
         models: Globs = Globs::everything();
+        /// Tenants whose calls it serves; nothing leads the calls of others here.
+        tenants: Globs = Globs::everything();
         /// The provider's names for models that callers name otherwise: `{ "fast" = "gpt-4o-mini" }`.
         model_map: BTreeMap<String, At<String>>;
         /// Facts for policies: `{ region = "eu" }`.

@@ -181,8 +181,9 @@ fn models<'f>(
 fn cost_micros(worker: &Worker, open: &Open, model: &str, usage: &Usage) -> u64 {
     let (snapshot, tenant) = (&open.call.snapshot, &open.call.key.tenant.id);
     let family = open.call.dialect.family();
-    let channels = worker.channels(snapshot, family, model);
-    let costs = channels.iter().filter_map(|channel| {
+    let offers = worker.offers(snapshot, family, tenant, model);
+    let costs = offers.iter().filter_map(|offer| {
+        let channel = &offer.channel;
         let name = channel.upstream_model(model);
         let price = worker.price(snapshot, tenant, Some(&channel.name), name)?;
         Some(price.cost_micros(usage))

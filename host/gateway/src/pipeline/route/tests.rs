@@ -37,6 +37,7 @@ fn offer(metrics: &Metrics, number: u32, keys: usize) -> Offer {
         provider: "fake",
         target: Target::Fake(Box::default()),
         models: Globs::everything(),
+        tenants: Globs::everything(),
         model_map: Default::default(),
         priority: 0,
         weight: 100,

@@ -140,6 +140,7 @@ fn build(
         health: registry.health(&channel.name),
         metrics: from.metrics.channel(&channel.name),
         models: channel.models,
+        tenants: channel.tenants,
         model_map: channel.model_map,
         name: channel.name,
     })

@@ -60,6 +60,7 @@ fn same(a: &Channel, b: &Channel) -> bool {
         key_strategy: _,
         sticky_by: _,
         models,
+        tenants,
         model_map,
         labels,
         priority,
@@ -83,6 +84,7 @@ fn same(a: &Channel, b: &Channel) -> bool {
         && *dialect == b.dialect
         && *base_url == b.base_url
         && *models == b.models
+        && *tenants == b.tenants
         && *model_map == b.model_map
         && *labels == b.labels
         && *priority == b.priority

@@ -28,6 +28,7 @@ fn build(text: &str, entities: &Entities, environment: &Environment) -> (Snapsho
         entities,
         environment,
         bindings: &[],
+        missing: &[],
         keys: &KeyRegistry::default(),
         metrics: &Metrics::new("test").unwrap(),
         now_ms: 1_000_000,
@@ -56,6 +57,7 @@ fn key(id: &str, tenant: &str, secret: &str) -> store::VirtualKey {
         prefix: String::new(),
         labels: BTreeMap::new(),
         disabled: false,
+        author: false,
         expires_ms: None,
         created_ms: 0,
         updated_ms: 0,
@@ -381,6 +383,7 @@ fn the_chain_is_the_files_then_the_apis_then_what_was_dropped() {
         &config(text),
         &entities,
         dropped(&["zeta", "mine", "alpha"]),
+        &wanted::Budgets::default(),
     )
     .unwrap();
     let names: Vec<_> = chain.iter().map(|wanted| &*wanted.policy.name).collect();
@@ -402,7 +405,13 @@ fn the_chain_is_the_files_then_the_apis_then_what_was_dropped() {
         ],
         ..entities
     };
-    let chain = wanted::list(&config(""), &entities, dropped(&[])).unwrap();
+    let chain = wanted::list(
+        &config(""),
+        &entities,
+        dropped(&[]),
+        &wanted::Budgets::default(),
+    )
+    .unwrap();
     let names: Vec<_> = chain.iter().map(|wanted| &*wanted.policy.name).collect();
     assert_eq!(
         names,
