@@ -9,6 +9,7 @@ use wasmtime::component::{Instance, InstancePre};
 use crate::bindings::exports::weir::policy::{
     access, answer, audit, events, lifecycle, limit, reply, rewrite, route,
 };
+use crate::candidate;
 use crate::hook::{Hook, HookSet};
 use crate::state::State;
 
@@ -41,7 +42,7 @@ macro_rules! guests {
                 store: &mut Store<State>,
                 instance: &Instance,
             ) -> Result<Guests, (Hook, wasmtime::Error)> {
-                Ok(Guests { $(
+                let guests = Guests { $(
                     $module: match &self.$module {
                         Some(indices) => Some(
                             indices
@@ -50,7 +51,11 @@ macro_rules! guests {
                         ),
                         None => None,
                     },
-                )* })
+                )* };
+                if let Some(route) = &guests.route {
+                    candidate::check(route, store).map_err(|error| (Hook::Route, error))?;
+                }
+                Ok(guests)
             }
         }
     };

@@ -25,6 +25,7 @@ pub mod worker;
 mod answers;
 mod artefact;
 mod bindings;
+mod candidate;
 mod grants;
 mod guests;
 mod imports;
