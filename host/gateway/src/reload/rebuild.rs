@@ -220,6 +220,7 @@ impl Control {
         PolicyView {
             secrets: config.secrets.clone(),
             policies: wanted.iter().map(facts).collect(),
+            models_depth_max: config.runtime.models_depth_max,
             tenants: Some(config.tenant_policies.clone()),
         }
     }
