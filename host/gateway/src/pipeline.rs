@@ -80,6 +80,11 @@ async fn run(worker: &Rc<Worker>, open: &mut Open, body: Incoming) -> Result<Rep
     // What does it ask for? Of a known caller only: strangers' bodies are not read.
     identify::request(open, body).await?;
     open.passed(Phase::Identify);
+    decide(worker, open).await
+}
+
+/// The phases of a call that is known and understood, a caller's or a policy's own.
+async fn decide(worker: &Rc<Worker>, open: &mut Open) -> Result<Reply, Fault> {
     let chain = Arc::clone(&open.chain);
     // May it be made at all? Before anything is changed or counted.
     access::run(worker, open, &chain).await?;

@@ -58,6 +58,8 @@ pub struct InnerCall {
     pub messages: Vec<Message>,
     /// Tokens of the answer at most; 0 for no bound.
     pub max_output_tokens: u32,
+    /// How many questions led to this one, itself among them.
+    pub depth: u32,
     /// Where the answer goes. Closed when nobody waits for it any more.
     pub reply: oneshot::Sender<Result<Completion, String>>,
 }
@@ -78,6 +80,8 @@ pub struct PolicyView {
     pub secrets: BTreeMap<Arc<str>, Secret>,
     /// The policies, by full name.
     pub policies: HashMap<Arc<str>, PolicyFacts>,
+    /// How often policies' questions to models may lead to each other.
+    pub models_depth_max: u32,
     /// What tenants may do with policies of their own; nothing where nothing is said.
     pub tenants: Option<TenantPolicies>,
 }
@@ -321,8 +325,17 @@ impl Services for HostServices {
         if !self.may(who, Kind::Outgoing) {
             return async { Err(SPENT.to_owned()) }.boxed();
         }
+        let depth = who.call.map_or(0, |call| call.depth()).saturating_add(1);
+        let most = self.view.load().models_depth_max;
+        if depth > most {
+            let refusal = format!(
+                "policies' questions to models may lead to each other {most} times at most; this one is about another policy's question"
+            );
+            return async { Err(refusal) }.boxed();
+        }
         let (reply, answer) = oneshot::channel();
         let call = InnerCall {
+            depth,
             policy: who.policy.clone(),
             model,
             messages,

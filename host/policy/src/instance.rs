@@ -221,7 +221,10 @@ async fn bounded<R>(
                 let began = Instant::now();
                 let polled = hook.as_mut().poll(cx);
                 let now = Instant::now();
-                cpu.spend(now.duration_since(began), now);
+                let took = now.duration_since(began);
+                let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                core.cpu_micros.fetch_add(micros, Ordering::Relaxed);
+                cpu.spend(took, now);
                 polled
             }
         };

@@ -100,6 +100,7 @@ impl Engine {
             retired: AtomicBool::new(false),
             remembers: AtomicBool::new(false),
             failures: AtomicU64::new(0),
+            cpu_micros: AtomicU64::new(0),
             instances: AtomicU32::new(0),
         });
         self.start_once(&core).await?;

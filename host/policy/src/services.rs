@@ -85,6 +85,10 @@ pub trait CallHost: Send + Sync {
     fn json(&self, pointer: &str) -> Option<String>;
     /// The prompt in the dialect-neutral view.
     fn messages(&self) -> Vec<Message>;
+    /// How many questions of policies to models led to it, one in the other; 0 for a caller's own.
+    fn depth(&self) -> u32 {
+        0
+    }
     /// The bytes of the request's body. Shared, so that showing it to a policy copies it once.
     fn body(&self) -> Bytes;
 

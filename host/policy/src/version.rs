@@ -43,6 +43,8 @@ pub(crate) struct Core {
     /// True once the policy has let the host remember an answer.
     pub(crate) remembers: AtomicBool,
     pub(crate) failures: AtomicU64,
+    /// Microseconds that it computed, where that is measured.
+    pub(crate) cpu_micros: AtomicU64,
     /// Instances that there are, in all workers.
     pub(crate) instances: AtomicU32,
 }
@@ -88,6 +90,18 @@ impl Version {
     /// Where its code came from.
     pub fn compiled(&self) -> &Compiled {
         &self.core.compiled
+    }
+
+    /// Microseconds that it computed since it was loaded, in all workers; none where no budget is set
+    /// for that.
+    pub fn cpu_micros(&self) -> Option<u64> {
+        let measured = self.core.spec.cpu.is_some();
+        measured.then(|| self.core.cpu_micros.load(Ordering::Relaxed))
+    }
+
+    /// Instances that there are now, in all workers.
+    pub fn instances(&self) -> u32 {
+        self.core.instances.load(Ordering::Relaxed)
     }
 
     /// Hook calls that failed, in all workers, since it was loaded. Denials are not failures.

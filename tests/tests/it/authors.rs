@@ -2,7 +2,7 @@
 //! operator's chain allows for their own tenant, and touch nothing of anybody else.
 
 use serde_json::{Value, json};
-use weir_tests::{Client, Gateway, Provider, Reply, digest, policy, sieve};
+use weir_tests::{Client, Gateway, Provider, Reply, digest, eventually, policy, sieve};
 
 use crate::FAKE;
 
@@ -226,6 +226,18 @@ failures_per_minute_max = 0
         refused.text()
     );
     other(&gateway).chat("spin").expect(200);
+    let shown = author.get(&mine).expect(200).json();
+    assert!(
+        shown["running"]["cpu_micros"].as_u64() >= Some(40_000),
+        "{shown}"
+    );
+    eventually("the metric tells it", || {
+        let metrics = gateway.admin().get("/metrics").text();
+        let line = metrics.lines().find_map(|line| {
+            line.strip_prefix("weir_tenant_policies_cpu_seconds{tenant=\"acme\"} ")
+        })?;
+        (line.parse::<f64>().ok()? >= 0.04).then_some(())
+    });
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod hangup;
 mod keys;
 mod limits;
 mod policies;
+mod questions;
 mod rotation;
 mod sdk;
 mod staged;

@@ -81,8 +81,8 @@ pub struct Call {
     pub uri: Uri,
     /// How many gateways it has passed before this one.
     pub hops: u32,
-    /// Whether a policy of the gateway made it; such a call passes no chain.
-    pub internal: bool,
+    /// How many questions of policies to models led to it, one in the other; 0 for a caller's own.
+    pub depth: u32,
     /// What `rewrite` may change; see [`Call::request`].
     pub request: Mutex<Request>,
 }

@@ -130,6 +130,10 @@ impl CallHost for Call {
             .collect()
     }
 
+    fn depth(&self) -> u32 {
+        self.depth
+    }
+
     fn body(&self) -> Bytes {
         self.request().body.clone()
     }

@@ -97,7 +97,7 @@ pub fn caller(
         method: head.method,
         uri: head.uri,
         hops: cascade::hops(&head.headers),
-        internal: false,
+        depth: 0,
         request: Mutex::new(Request {
             headers: head.headers,
             ..request

@@ -39,7 +39,8 @@ pub async fn whole(worker: &Rc<Worker>, mut open: Box<Open>, reply: Reply) -> Re
     }
 }
 
-async fn shown_whole(
+/// The reply as the reply policies leave it, read to its end.
+pub async fn shown_whole(
     worker: &Rc<Worker>,
     open: &mut Open,
     reply: Reply,

@@ -217,11 +217,7 @@ pub struct Open {
 impl Open {
     /// The call begins.
     pub fn new(worker: &Rc<Worker>, call: Arc<Call>, facts: Facts) -> Self {
-        let chain = if call.internal {
-            Arc::default()
-        } else {
-            Arc::clone(call.snapshot.chain_of(&call.key.tenant.id))
-        };
+        let chain = Arc::clone(call.snapshot.chain_of(&call.key.tenant.id));
         let caller = Caller {
             generation: call.snapshot.generation,
             key: Arc::clone(&call.key.id),

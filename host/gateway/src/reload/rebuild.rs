@@ -220,6 +220,7 @@ impl Control {
         PolicyView {
             secrets: config.secrets.clone(),
             policies: wanted.iter().map(facts).collect(),
+            models_depth_max: config.runtime.models_depth_max,
             tenants: Some(config.tenant_policies.clone()),
         }
     }
@@ -588,6 +589,8 @@ fn list(position: usize, wanted: &Wanted, known: &Known) -> Listed {
         mode: wanted.policy.mode.as_str().to_owned(),
         on_failure: wanted.policy.on_failure.as_str().to_owned(),
         failures: 0,
+        cpu_micros: None,
+        instances: 0,
         last_error: known.last_error.clone(),
         previous_digest: wanted.state.previous.clone(),
     };

@@ -71,6 +71,11 @@ pub struct PolicyStatus {
     pub on_failure: String,
     /// Hook calls of the running version that failed.
     pub failures: u64,
+    /// Microseconds that the running version computed since it was loaded; null for an operator's policy,
+    /// whose time is in `weir_policy_seconds`.
+    pub cpu_micros: Option<u64>,
+    /// Its instances, in all workers.
+    pub instances: u32,
     /// What last went wrong: a version that was refused or taken out.
     pub last_error: Option<String>,
     /// The uploaded version to which a rollback returns.

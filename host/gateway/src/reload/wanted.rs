@@ -206,6 +206,7 @@ impl Parts<'_> {
             wanted.keep_within(&config.tenant_policies);
             all.push(wanted);
         }
+        budgets.keep(|tenant| counts.contains_key(tenant));
         all
     }
 }
@@ -215,6 +216,23 @@ impl Parts<'_> {
 pub(super) struct Budgets(Mutex<HashMap<Arc<str>, Arc<CpuBudget>>>);
 
 impl Budgets {
+    fn keep(&self, is_wanted: impl Fn(&str) -> bool) {
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        budgets.retain(|tenant, _| is_wanted(tenant));
+    }
+
+    /// Seconds that each tenant's policies computed.
+    pub(super) fn seconds(&self) -> Vec<(Arc<str>, f64)> {
+        let budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = |budget: &CpuBudget| {
+            std::time::Duration::from_micros(budget.total_micros()).as_secs_f64()
+        };
+        let budgets = budgets.iter();
+        budgets
+            .map(|(tenant, budget)| (Arc::clone(tenant), seconds(budget)))
+            .collect()
+    }
+
     pub(super) fn of(&self, tenant: &str, max_ms: u64) -> Arc<CpuBudget> {
         let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let budget = budgets

@@ -35,6 +35,7 @@ pub struct Metrics {
     refusal_codes: RwLock<HashSet<String>>,
     pub(super) trial_differences: IntCounterVec,
     pub(super) trials_ended: IntCounterVec,
+    tenants_cpu: GaugeVec,
     keys: IntGaugeVec,
     health: HealthFamilies,
     hedges: IntCounterVec,
@@ -154,6 +155,7 @@ impl Metrics {
             refusal_codes: RwLock::default(),
             trial_differences: make.counters(&names::TRIAL_DIFFERENCES)?,
             trials_ended: make.counters(&names::TRIALS_ENDED)?,
+            tenants_cpu: make.floats(&names::TENANTS_CPU)?,
             keys: make.gauges(&names::KEYS)?,
             health: HealthFamilies {
                 error_ratio: make.floats(&names::ERROR_RATIO)?,
@@ -242,6 +244,14 @@ impl Metrics {
         forget(&self.trial_differences, "policy", policy);
         forget(&self.trials_ended, "policy", policy);
         self.custom.forget(policy);
+    }
+
+    /// What tenants' policies computed so far, in seconds. Others are reported no more.
+    pub fn set_tenants_cpu(&self, seconds: &[(std::sync::Arc<str>, f64)]) {
+        self.tenants_cpu.reset();
+        for (tenant, seconds) in seconds {
+            self.tenants_cpu.with_label_values(&[tenant]).set(*seconds);
+        }
     }
 
     /// A call's usage is known.

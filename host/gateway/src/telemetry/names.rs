@@ -90,6 +90,11 @@ pub(super) const TRIALS_ENDED: Family = family(
     "Trials of policies' versions that are over, by how: promoted, taken_out, stopped.",
     &["policy", "how"],
 );
+pub(super) const TENANTS_CPU: Family = family(
+    "weir_tenant_policies_cpu_seconds",
+    "Computing time of a tenant's own policies, since the start or a change of the quota.",
+    &["tenant"],
+);
 pub(super) const IN_FLIGHT: Family = family(
     "weir_channel_in_flight",
     "Attempts under way.",

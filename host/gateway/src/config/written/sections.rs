@@ -121,6 +121,9 @@ settings! {
         /// policy, where the policy says that it holds (`call.remember`). 0: policies are asked every
         /// time.
         remember_max_ms: u64 = 60_000, within 0..=3_600_000;
+        /// How often policies' questions to models may lead to each other: such a question passes the
+        /// same policies as callers' calls, and one of them may ask a model in turn.
+        models_depth_max: u32 = 2, within 1..=8;
         /// Largest file of a policy.
         policy_size_max_bytes: usize = 33_554_432, within 1_024..=1_073_741_824;
         /// Failures of a new version within `rollback_window_ms` that bring back the version before.
