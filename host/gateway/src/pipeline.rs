@@ -30,6 +30,7 @@ mod offer;
 mod open;
 pub mod pins;
 pub mod probe;
+mod question;
 mod relay;
 mod resume;
 pub mod retest;
