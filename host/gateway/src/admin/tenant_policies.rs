@@ -48,6 +48,13 @@ async fn existing(state: &AdminState, tenant: &str, policy: &str) -> Result<Stri
     }
 }
 
+/// The policy without what every policy of a tenant has.
+async fn shown(state: &AdminState, name: &str) -> Result<PolicyView, ApiError> {
+    let mut view = policies::find(state, name).await?;
+    (view.settings.source, view.settings.tenants) = (None, None);
+    Ok(view)
+}
+
 /// What a tenant asks for and may not have.
 fn check_quota(input: &PolicyInput, quota: &TenantPolicies) -> Result<(), ApiError> {
     let mut mistakes = Vec::new();
@@ -143,16 +150,13 @@ async fn set(
         None => others.last().map_or(0, |last| last.position + 1),
     };
     let settings = serde_json::to_value(&checked).unwrap_or_default();
-    policies::put(
-        state,
-        old,
-        PolicySetting {
-            name,
-            position,
-            settings,
-        },
-    )
-    .await
+    let new = PolicySetting {
+        name: name.clone(),
+        position,
+        settings,
+    };
+    policies::put(state, old, new).await?;
+    shown(state, &name).await
 }
 
 /// A tenant's own policies, in the order in which they are asked.
@@ -166,7 +170,7 @@ pub(super) async fn list(
     must_exist(&state, &tenant).await?;
     let mut data = Vec::new();
     for setting in made(&state, &tenant).await? {
-        data.push(policies::find(&state, &setting.name).await?);
+        data.push(shown(&state, &setting.name).await?);
     }
     Ok(Json(List::whole(data)))
 }
@@ -181,7 +185,7 @@ pub(super) async fn show(
 ) -> Result<Json<PolicyDetail>, ApiError> {
     let name = existing(&state, &tenant, &policy).await?;
     Ok(Json(PolicyDetail {
-        policy: policies::find(&state, &name).await?,
+        policy: shown(&state, &name).await?,
         versions: versions::of(&state, &name).await?,
     }))
 }
@@ -213,10 +217,7 @@ pub(super) async fn change(
 ) -> Result<Json<PolicyView>, ApiError> {
     let _one_at_a_time = state.writes.lock().await;
     let name = existing(&state, &tenant, &policy).await?;
-    let mut shown = policies::find(&state, &name).await?.settings;
-    // What every policy of a tenant has is not a tenant's to say.
-    (shown.source, shown.tenants) = (None, None);
-    let input = patched(&shown, changes)?;
+    let input = patched(&shown(&state, &name).await?.settings, changes)?;
     Ok(Json(set(&state, &tenant, &policy, input).await?))
 }
 
