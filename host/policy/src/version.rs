@@ -104,7 +104,8 @@ impl Version {
         self.core.instances.load(Ordering::Relaxed)
     }
 
-    /// Hook calls that failed, in all workers, since it was loaded. Denials are not failures.
+    /// Hook calls that failed by its own fault, in all workers, since it was loaded. Denials are not
+    /// failures, and a machine that was full is not its fault.
     pub fn failures(&self) -> u64 {
         self.core.failures.load(Ordering::Relaxed)
     }
