@@ -26,7 +26,7 @@ pub const METRICS_MAX: u32 = 64;
 /// Labels of one value given to `metrics`. A value with more is dropped.
 pub const METRIC_LABELS_MAX: usize = 8;
 
-/// Calls of `http.send`, `models.complete`, `models.count-tokens` and `firewall.ban` in one hook.
+/// Calls of `http.send` and of `wasi:http`'s `handle`, `models.complete`, `models.count-tokens` and `firewall.ban` in one hook.
 /// One more is an error to the policy (0 from `count-tokens`).
 pub const OUTBOUND_MAX: u32 = 16;
 
@@ -53,6 +53,15 @@ pub const HANDLES_MAX: usize = 1000;
 
 /// Elements of all tables of one instance (the largest guest seen has 7,694).
 pub const TABLE_ELEMENTS_MAX: usize = 60_000;
+
+/// Bytes of a request's body by way of `wasi:http`. A larger one is an error to the policy.
+pub const WASI_HTTP_BODY_MAX_BYTES: usize = 1 << 20;
+
+/// Bytes that a guest writes to such a body at once.
+pub const WASI_HTTP_CHUNK_BYTES: usize = 64 << 10;
+
+/// Bytes, by and large, of the header fields of one `wasi:http` message.
+pub const WASI_HTTP_FIELDS_MAX_BYTES: usize = 64 << 10;
 
 /// Bytes of random data that a guest may ask WASI for at once.
 pub const RANDOM_MAX_BYTES: u64 = 64 << 10;

@@ -5,7 +5,7 @@
 /// What a policy was granted. Nothing by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// Hosts that `http.send` may reach: "api.example.com", "*.example.com", each with an
+    /// Hosts that `http.send` and `wasi:http` may reach: "api.example.com", "*.example.com", each with an
     /// optional ":port"; without one, the port of the URL's scheme. "*" is every host.
     pub http: Vec<String>,
     /// Names of secrets that `secrets.get` may read.

@@ -110,8 +110,16 @@ pub(crate) fn inspect(component: &[u8], grants: &Grants) -> Result<Inspected, Lo
 
 /// The release that it belongs to; none for WASI.
 fn check_import(import: &str, grants: &Grants) -> Result<Option<Release>, LoadError> {
-    if is_wasi(import) {
-        return Ok(None);
+    if let Some(package) = wasi_package(import) {
+        return if package == "http" && import.contains("/outgoing-handler@") && !grants.has("http")
+        {
+            Err(LoadError::NotGranted {
+                interface: import.to_owned(),
+                grant: "http",
+            })
+        } else {
+            Ok(None)
+        };
     }
     let unknown = || LoadError::UnknownImport {
         interface: import.to_owned(),
@@ -128,16 +136,20 @@ fn check_import(import: &str, grants: &Grants) -> Result<Option<Release>, LoadEr
     }
 }
 
-/// What wasmtime-wasi's WASI 0.2 links. Whether each function is there, linking finds out.
-fn is_wasi(import: &str) -> bool {
-    ["cli", "clocks", "filesystem", "io", "random", "sockets"]
-        .iter()
-        .any(|package| {
-            import
-                .strip_prefix("wasi:")
-                .and_then(|rest| rest.strip_prefix(package))
-                .is_some_and(|rest| rest.starts_with('/') && rest.contains("@0.2."))
-        })
+/// The package of WASI 0.2 that it is of, if it is one that is linked. Whether each function is there,
+/// linking finds out.
+fn wasi_package(import: &str) -> Option<&str> {
+    const LINKED: [&str; 7] = [
+        "cli",
+        "clocks",
+        "filesystem",
+        "http",
+        "io",
+        "random",
+        "sockets",
+    ];
+    let (package, interface) = import.strip_prefix("wasi:")?.split_once('/')?;
+    (LINKED.contains(&package) && interface.contains("@0.2.")).then_some(package)
 }
 
 /// The hook that is exported under that name; none for what is not Weir's.

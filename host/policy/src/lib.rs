@@ -21,6 +21,7 @@ pub mod services;
 pub mod spec;
 pub mod types;
 pub mod version;
+mod wasi_http;
 pub mod worker;
 
 mod answers;

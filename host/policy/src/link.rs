@@ -33,6 +33,7 @@ type Caller<'a> = StoreContextMut<'a, State>;
 pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     for release in Release::ALL {
         link(&mut linker, release)?;
     }

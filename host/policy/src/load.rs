@@ -84,9 +84,9 @@ impl Engine {
         let hands_over_bodies = [Hook::Rewrite, Hook::Answer, Hook::Reply]
             .into_iter()
             .any(|hook| hooks.contains(hook))
-            || imports
-                .iter()
-                .any(|import| import.starts_with("weir:policy/http"));
+            || imports.iter().any(|import| {
+                import.starts_with("weir:policy/http") || import.starts_with("wasi:http")
+            });
         self.live_versions.fetch_add(1, Ordering::Relaxed);
         let core = Arc::new(Core {
             number: self.next_number(),

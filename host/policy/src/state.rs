@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::bounds;
 use crate::failure::Stop;
@@ -14,6 +15,7 @@ use crate::grants::Grants;
 use crate::hook::Hook;
 use crate::services::{CallHost, PolicyIdentity, Services, Who};
 use crate::stdio::Stdio;
+use crate::wasi_http::WasiOutgoing;
 
 /// The data of one instance's store.
 pub(crate) struct State {
@@ -32,6 +34,8 @@ struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
     stdio: Arc<Stdio>,
+    http: WasiHttpCtx,
+    outgoing: WasiOutgoing,
 }
 
 /// What the running hook has used of its bounds.
@@ -89,7 +93,8 @@ impl State {
             ..Spent::default()
         };
         self.memory.refused = false;
-        if let Some(wasi) = &self.wasi {
+        if let Some(wasi) = &mut self.wasi {
+            wasi.outgoing.sent = 0;
             wasi.stdio.begin();
         }
     }
@@ -132,7 +137,8 @@ impl State {
     pub(crate) fn charge_outbound(&mut self) -> wasmtime::Result<bool> {
         self.charge()?;
         self.spent.outbound += 1;
-        Ok(self.spent.outbound <= bounds::OUTBOUND_MAX)
+        let other_way = self.wasi.as_ref().map_or(0, |wasi| wasi.outgoing.sent);
+        Ok(self.spent.outbound + other_way <= bounds::OUTBOUND_MAX)
     }
 
     /// Bytes that the guest is about to get.
@@ -229,28 +235,54 @@ impl ResourceLimiter for Memory {
     }
 }
 
-impl WasiView for State {
+impl State {
     /// Made when the guest first uses WASI; most never do.
-    fn ctx(&mut self) -> WasiCtxView<'_> {
+    fn wasi(&mut self) -> &mut Wasi {
         let Self {
             wasi,
             identity,
+            grants,
             services,
             ..
         } = self;
-        let wasi = wasi.get_or_insert_with(|| {
+        wasi.get_or_insert_with(|| {
             let stdio = Arc::new(Stdio::new(identity.clone(), services.clone()));
             let mut table = ResourceTable::new();
             table.set_max_capacity(bounds::HANDLES_MAX);
+            let mut http = WasiHttpCtx::new();
+            http.set_field_size_limit(bounds::WASI_HTTP_FIELDS_MAX_BYTES);
             Box::new(Wasi {
                 ctx: nothing_granted(&stdio),
                 table,
                 stdio,
+                http,
+                outgoing: WasiOutgoing::new(identity.clone(), grants.clone(), services.clone()),
             })
-        });
+        })
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = self.wasi();
         WasiCtxView {
             ctx: &mut wasi.ctx,
             table: &mut wasi.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let left = bounds::OUTBOUND_MAX.saturating_sub(self.spent.outbound);
+        let timeout = Duration::from_millis(u64::from(self.wait_max_ms));
+        let wasi = self.wasi();
+        wasi.outgoing.left = left;
+        wasi.outgoing.timeout = timeout;
+        WasiHttpCtxView {
+            hooks: &mut wasi.outgoing,
+            table: &mut wasi.table,
+            ctx: &mut wasi.http,
         }
     }
 }

@@ -26,6 +26,7 @@ mod staged;
 mod start;
 mod streams;
 mod swap;
+mod wasi_http;
 mod way;
 
 use std::io::Write;

@@ -66,7 +66,7 @@ settings! {
 settings! {
     /// What a policy may reach besides the call.
     pub(in crate::config) struct Grants {
-        /// Hosts that it may call: `api.example.com`, `api.example.com:8443`, `*.example.com`.
+        /// Hosts that it may call, by `http` or `wasi:http`: `api.example.com`, `api.example.com:8443`, `*.example.com`.
         http: Vec<At<String>>;
         /// Names of `[secrets]` that it may read.
         secrets: Vec<At<String>>;
