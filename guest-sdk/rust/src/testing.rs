@@ -17,7 +17,7 @@
 //! `edit` works in every hook, and nothing is evicted from the store. Native targets only.
 
 mod call;
-pub mod cases;
+mod channel;
 pub(crate) mod double;
 mod json;
 
@@ -29,8 +29,7 @@ use crate::models::Completion;
 use crate::types::{Candidate, Message, Response, Summary};
 
 pub use call::Call;
-use cases::CandidateCase;
-pub use cases::Cases;
+pub use channel::Channel;
 
 /// The gateway's place in a test. The store and the clock last from one `run` to the next.
 pub struct Host {
@@ -44,7 +43,7 @@ type ModelScript = Box<dyn FnMut(&str, &[Message]) -> Result<Completion, String>
 struct State {
     call: Call,
     /// A channel's number is its place, from 1.
-    channels: Vec<CandidateCase>,
+    channels: Vec<Channel>,
     store: HashMap<String, Entry>,
     now_ms: u64,
     secrets: HashMap<String, String>,
@@ -144,7 +143,7 @@ impl Host {
     }
 
     /// The channels of the gateway, numbered from 1 in this order.
-    pub fn channels(mut self, channels: Vec<CandidateCase>) -> Host {
+    pub fn channels(mut self, channels: Vec<Channel>) -> Host {
         self.state.channels = channels;
         self
     }
@@ -235,7 +234,7 @@ impl Default for Host {
 }
 
 impl State {
-    fn channel(&self, number: u32) -> Option<&CandidateCase> {
+    fn channel(&self, number: u32) -> Option<&Channel> {
         let place = usize::try_from(number).ok()?.checked_sub(1)?;
         self.channels.get(place)
     }

@@ -8,7 +8,7 @@ mod first_start;
 mod threads;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -313,6 +313,13 @@ fn open_store(config: &Config, data_dir: &DataDir, clock: &Arc<dyn Clock>) -> Re
         .with_context(|| format!("the database {} cannot be opened", path.display()))
 }
 
+/// Where compiled policies are kept in a folder of their own, which is made where it is missing, and
+/// what authenticates them; for commands that need no gateway.
+pub fn compiled_in(folder: &Path) -> Result<(PathBuf, [u8; 32])> {
+    let folder = DataDir::open(folder)?;
+    Ok((folder.compiled(), folder.compiled_key()?))
+}
+
 fn engine_settings(config: &Config, data_dir: &DataDir) -> Result<EngineSettings> {
     let runtime = &config.runtime;
     let compile = CompileMode::Child {
@@ -321,24 +328,13 @@ fn engine_settings(config: &Config, data_dir: &DataDir) -> Result<EngineSettings
         memory_max_bytes: runtime.compile_memory_max_bytes as u64,
         timeout_ms: u32::try_from(runtime.compile_timeout_ms).unwrap_or(u32::MAX),
     };
-    // Whoever has the master key may read provider keys; it authenticates compiled code as well,
-    // under a name of its own so that neither use tells anything about the other.
-    let master = data_dir.master_key()?.to_hex();
-    let cache_key = weir_store::sha256(
-        [
-            b"weir compiled policies\0".as_slice(),
-            master.expose().as_bytes(),
-        ]
-        .concat()
-        .as_slice(),
-    );
     Ok(EngineSettings {
         instances_max: u32::try_from(runtime.instances_max).unwrap_or(u32::MAX),
         memory_max_bytes: runtime.memory_max_bytes,
         remember_max_ms: u32::try_from(runtime.remember_max_ms).unwrap_or(u32::MAX),
         component_max_bytes: runtime.policy_size_max_bytes,
         body_max_bytes: config.limits.body_max_bytes,
-        ..EngineSettings::new(data_dir.compiled(), cache_key, compile)
+        ..EngineSettings::new(data_dir.compiled(), data_dir.compiled_key()?, compile)
     })
 }
 

@@ -3,7 +3,7 @@
 //! A failure says nothing about the caller's request: whether it lets the call through or denies
 //! it is the policy's `on_failure` setting, which the gateway applies.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::hook::Hook;
 
@@ -142,22 +142,27 @@ pub(crate) fn from_wasmtime(
     FailureKind::Trap(describe(error))
 }
 
+/// Rust's own way from a panic to its trap, which tells nothing.
+fn is_panicking(name: &str) -> bool {
+    ["panicking", "rust_panic", "begin_unwind", "short_backtrace"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
 /// The root cause first, then where in the guest it happened, on one line.
 pub(crate) fn describe(error: &wasmtime::Error) -> String {
     let mut text = error.root_cause().to_string();
     if let Some(trace) = error.downcast_ref::<wasmtime::WasmBacktrace>() {
-        let mut names = trace
+        let names = trace
             .frames()
             .iter()
             .filter_map(wasmtime::FrameInfo::func_name)
+            .filter(|name| !is_panicking(name))
             .take(8);
-        if let Some(first) = names.next() {
-            text.push_str(" in ");
-            text.push_str(first);
-            for name in names {
-                text.push_str(" < ");
-                text.push_str(name);
-            }
+        for (at, name) in names.enumerate() {
+            text.push_str(if at == 0 { " in " } else { " < " });
+            // Without the hash that tells versions of the same function apart.
+            let _ = write!(text, "{:#}", rustc_demangle::demangle(name));
         }
     }
     // A policy chooses its own function names, so even this is bounded.

@@ -108,31 +108,33 @@ pub(crate) fn inspect(component: &[u8], grants: &Grants) -> Result<Inspected, Lo
     }
 }
 
+/// The setting under `grants` that an import needs, where it needs one.
+pub(crate) fn grant_of(import: &str) -> Option<&'static str> {
+    if wasi_package(import) == Some("http") {
+        return import.contains("/outgoing-handler@").then_some("http");
+    }
+    needed_grant(split_weir(import)?.0).flatten()
+}
+
 /// The release that it belongs to; none for WASI.
 fn check_import(import: &str, grants: &Grants) -> Result<Option<Release>, LoadError> {
-    if let Some(package) = wasi_package(import) {
-        return if package == "http" && import.contains("/outgoing-handler@") && !grants.has("http")
-        {
-            Err(LoadError::NotGranted {
-                interface: import.to_owned(),
-                grant: "http",
-            })
-        } else {
-            Ok(None)
+    let release = if wasi_package(import).is_some() {
+        None
+    } else {
+        let unknown = || LoadError::UnknownImport {
+            interface: import.to_owned(),
         };
-    }
-    let unknown = || LoadError::UnknownImport {
-        interface: import.to_owned(),
+        let (interface, version) = split_weir(import).ok_or_else(unknown)?;
+        let release = find_release(import, version)?;
+        needed_grant(interface).ok_or_else(unknown)?;
+        Some(release)
     };
-    let (interface, version) = split_weir(import).ok_or_else(unknown)?;
-    let release = find_release(import, version)?;
-    let grant = needed_grant(interface).ok_or_else(unknown)?;
-    match grant {
+    match grant_of(import) {
         Some(grant) if !grants.has(grant) => Err(LoadError::NotGranted {
             interface: import.to_owned(),
             grant,
         }),
-        _ => Ok(Some(release)),
+        _ => Ok(release),
     }
 }
 

@@ -49,7 +49,7 @@ pub use hook::{Hook, HookSet};
 pub use load_error::LoadError;
 pub use release::Release;
 pub use remembered::{Caller, Rules};
-pub use services::{CallHost, PolicyIdentity, Role, Services, Who};
+pub use services::{CallHost, Fixed, PolicyIdentity, Role, Services, Who};
 pub use spec::{Isolation, Recycle, VersionSpec};
 pub use stream::Stream;
 pub use types::*;

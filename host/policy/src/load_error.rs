@@ -33,7 +33,7 @@ pub enum LoadError {
     /// It imports something that no policy has.
     #[error(
         "the policy imports `{interface}`, which Weir does not have; it has `weir:policy` in the \
-         versions {} and WASI 0.2 without HTTP",
+         versions {} and WASI 0.2",
         Release::list()
     )]
     UnknownImport {

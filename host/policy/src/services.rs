@@ -46,6 +46,13 @@ pub enum Role {
     Beside,
 }
 
+/// What makes WASI's clocks and random numbers the same every time: for cases and replays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fixed {
+    /// Where the random numbers of each new instance begin.
+    pub seed: u64,
+}
+
 /// Who asks for a service, and for which call.
 #[derive(Clone, Copy)]
 pub struct Who<'a> {
@@ -129,6 +136,11 @@ pub trait CallHost: Send + Sync {
 /// not block. The futures are awaited there too: what needs another runtime must move itself.
 /// A future is dropped when its hook has waited too long.
 pub trait Services: Send + Sync {
+    /// How WASI's monotonic clock and random numbers are made; none for the machine's own. With it the
+    /// monotonic clock follows [`Services::now_ms`], as the wall clock always does.
+    fn fixed(&self) -> Option<Fixed> {
+        None
+    }
     /// The value of a key of the policy's store, if it has one that has not expired.
     fn store_get(&self, who: Who<'_>, key: &str) -> Option<Vec<u8>>;
     /// Sets a value, for `ttl_ms` milliseconds or for good.

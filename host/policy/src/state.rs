@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -13,7 +15,7 @@ use crate::bounds;
 use crate::failure::Stop;
 use crate::grants::Grants;
 use crate::hook::Hook;
-use crate::services::{CallHost, PolicyIdentity, Services, Who};
+use crate::services::{CallHost, Fixed, PolicyIdentity, Services, Who};
 use crate::stdio::Stdio;
 use crate::wasi_http::WasiOutgoing;
 
@@ -252,7 +254,7 @@ impl State {
             let mut http = WasiHttpCtx::new();
             http.set_field_size_limit(bounds::WASI_HTTP_FIELDS_MAX_BYTES);
             Box::new(Wasi {
-                ctx: nothing_granted(&stdio),
+                ctx: nothing_granted(&stdio, services.fixed()),
                 table,
                 stdio,
                 http,
@@ -289,14 +291,33 @@ impl WasiHttpView for State {
 
 /// WASI without files, environment, arguments or network. Its clocks tell the host's time,
 /// its random numbers are random, and what is written to standard output is a log line.
-fn nothing_granted(stdio: &Arc<Stdio>) -> WasiCtx {
-    WasiCtx::builder()
+fn nothing_granted(stdio: &Arc<Stdio>, fixed: Option<Fixed>) -> WasiCtx {
+    let mut builder = WasiCtx::builder();
+    builder
         .stdout(stdio.stream())
         .stderr(stdio.stream())
         .wall_clock(stdio.wall_clock())
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
-        .max_random_size(bounds::RANDOM_MAX_BYTES)
-        .build()
+        .max_random_size(bounds::RANDOM_MAX_BYTES);
+    if let Some(Fixed { seed }) = fixed {
+        builder
+            .monotonic_clock(stdio.wall_clock())
+            .secure_random(Deterministic::new(repeatable(seed, 0)))
+            .insecure_random(Deterministic::new(repeatable(seed, 1)))
+            .insecure_random_seed(u128::from(seed));
+    }
+    builder.build()
+}
+
+/// Bytes that look like chance and are the same for a seed for ever; they repeat after 4 KiB.
+fn repeatable(seed: u64, stream: u8) -> Vec<u8> {
+    let block = |number: u8| {
+        let mut hash = Sha256::new();
+        hash.update(seed.to_le_bytes());
+        hash.update([stream, number]);
+        hash.finalize()
+    };
+    (0..128).flat_map(block).collect()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
-use wasmtime_wasi::{HostWallClock, async_trait};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, async_trait};
 
 use crate::bounds::LOG_MAX_BYTES;
 use crate::services::{PolicyIdentity, Services, Who};
@@ -145,5 +145,15 @@ impl HostWallClock for WallClock {
 
     fn now(&self) -> Duration {
         Duration::from_millis(self.0.now_ms())
+    }
+}
+
+impl HostMonotonicClock for WallClock {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        self.0.now_ms().saturating_mul(1_000_000)
     }
 }

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::grants::Grants;
 use crate::guests::Indices;
 use crate::hook::HookSet;
+use crate::inspect;
 use crate::release::Release;
 use crate::services::PolicyIdentity;
 use crate::spec::VersionSpec;
@@ -93,6 +94,19 @@ impl Version {
     /// The interfaces that it imports, sorted: all that it can do.
     pub fn imports(&self) -> &[String] {
         &self.core.imports
+    }
+
+    /// The settings under `grants` without which it is not loaded, sorted.
+    pub fn needed_grants(&self) -> Vec<&'static str> {
+        let mut grants: Vec<_> = self
+            .core
+            .imports
+            .iter()
+            .filter_map(|import| inspect::grant_of(import))
+            .collect();
+        grants.sort_unstable();
+        grants.dedup();
+        grants
     }
 
     /// Where its code came from.

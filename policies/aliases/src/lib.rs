@@ -130,14 +130,3 @@ fn refused(error: String) -> Denial {
 }
 
 weir_sdk::export!(Aliases: rewrite);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use weir_sdk::testing::Cases;
-
-    #[test]
-    fn cases() {
-        Cases::<Aliases>::of("cases").rewrite().check();
-    }
-}

@@ -91,12 +91,7 @@ weir_sdk::export!(Limits: limit);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_sdk::testing::{Call, Cases, Host};
-
-    #[test]
-    fn cases() {
-        Cases::<Limits>::of("cases").limit().check();
-    }
+    use weir_sdk::testing::{Call, Host};
 
     #[test]
     fn keys_hold_no_room_to_spare() {

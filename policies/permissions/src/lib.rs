@@ -224,12 +224,7 @@ weir_sdk::export!(Permissions: access);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_sdk::testing::{Call, Cases, Host};
-
-    #[test]
-    fn cases() {
-        Cases::<Permissions>::of("cases").access().check();
-    }
+    use weir_sdk::testing::{Call, Host};
 
     #[test]
     fn the_host_is_asked_only_for_what_the_configuration_names() {

@@ -8,6 +8,7 @@ mod authors;
 mod bounds;
 mod breaker;
 mod cascade;
+mod cases;
 mod channel_test;
 mod config;
 mod crash;

@@ -38,6 +38,7 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("services", &["config", "identify", "telemetry"]),
+    ("cases", &["config", "pipeline"]),
     (
         "reload",
         &[

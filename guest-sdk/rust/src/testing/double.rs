@@ -110,9 +110,9 @@ pub(crate) mod call {
 
 pub(crate) mod channels {
     use super::{State, host};
-    use crate::testing::cases::CandidateCase;
+    use crate::testing::channel::Channel;
 
-    fn of<T: Default>(channel: u32, find: impl FnOnce(&State, &CandidateCase) -> T) -> T {
+    fn of<T: Default>(channel: u32, find: impl FnOnce(&State, &Channel) -> T) -> T {
         host(|state| {
             let known = state.channel(channel);
             known.map_or_else(T::default, |known| find(state, known))

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-/// Sets the value at a pointer, making the last step where it is missing.
+/// Sets the value at a pointer, making the last step, and objects on the way, where they are missing.
 pub(super) fn set(root: &mut Value, pointer: &str, value: Value) -> Result<(), String> {
+    make_way(root, pointer);
     let Some((parent, last)) = parent(root, pointer)? else {
         *root = value;
         return Ok(());
@@ -89,6 +90,23 @@ fn join(map: &mut Map<String, Value>, name: &str, text: &str) {
         format!("{text}\n\n{old}")
     };
     map.insert(name.to_owned(), new.into());
+}
+
+/// Makes the objects that are missing on the way to the last step.
+fn make_way(root: &mut Value, pointer: &str) {
+    let mut steps: Vec<&str> = pointer.split('/').skip(1).collect();
+    steps.pop();
+    let mut node = root;
+    for step in steps {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        let next = match node {
+            Value::Object(map) => Some(map.entry(step).or_insert_with(|| Map::new().into())),
+            Value::Array(list) => step.parse::<usize>().ok().and_then(|at| list.get_mut(at)),
+            _ => None,
+        };
+        let Some(next) = next else { return };
+        node = next;
+    }
 }
 
 /// The value that holds the last step of a pointer, and that step; none for the empty pointer.

@@ -64,6 +64,17 @@ impl DataDir {
             .with_context(|| format!("{place} is no master key: it takes 64 hexadecimal digits"))
     }
 
+    /// What authenticates compiled policies. Made of the master key, as whoever has that may read
+    /// provider keys anyway; under a name of its own, so that neither use tells anything about the other.
+    pub fn compiled_key(&self) -> Result<[u8; 32]> {
+        let master = self.master_key()?.to_hex();
+        let bytes = [
+            b"weir compiled policies\0".as_slice(),
+            master.expose().as_bytes(),
+        ];
+        Ok(weir_store::sha256(bytes.concat().as_slice()))
+    }
+
     /// The virtual key that was made at the first start, where the file is still there.
     pub fn first_key(&self) -> Option<Secret> {
         fs::read_to_string(self.0.join("first-key"))

@@ -1,4 +1,7 @@
-//! `weir policy …`: the policies of a running gateway and their versions, over its admin API.
+//! `weir policy …`: the policies of a running gateway and their versions, over its admin API; and a
+//! policy's file on its author's machine (`local`).
+
+mod local;
 
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
@@ -13,6 +16,10 @@ use super::gateway::{Gateway, broken, sent};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    /// Say what a component is: its hooks, its imports, and what it would have to be granted.
+    Check(local::Check),
+    /// Run cases: what calls look like, and what the policy is to make of them.
+    Test(local::Test),
     /// List the policies in the order in which they are asked; with a name, its versions.
     List {
         /// The policy.
@@ -180,6 +187,8 @@ pub(super) fn run(command: Command) -> Result<ExitCode, String> {
 
 async fn answer(command: Command) -> Result<(String, ExitCode), String> {
     let text = match command {
+        Command::Check(check) => return local::check(check).await,
+        Command::Test(test) => return local::test(test).await,
         Command::List { name: None, at } => list(&at).await?,
         Command::List {
             name: Some(name),

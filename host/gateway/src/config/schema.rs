@@ -131,7 +131,7 @@ macro_rules! words {
 
         impl $enum {
             /// The word in the settings.
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
                 }

@@ -219,7 +219,7 @@ pub fn usage(usage: &weir_base::Usage) -> weir_policy::Usage {
 }
 
 /// The operation in the interface's own enumeration.
-fn operation(operation: Operation) -> weir_policy::Operation {
+pub fn operation(operation: Operation) -> weir_policy::Operation {
     use weir_policy::Operation as Wit;
     match operation {
         Operation::Chat => Wit::Chat,

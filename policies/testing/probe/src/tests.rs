@@ -1,18 +1,7 @@
 use serde_json::{Value, json};
-use weir_sdk::testing::{Call, Cases, Host};
+use weir_sdk::testing::{Call, Host};
 
 use super::*;
-
-#[test]
-fn cases() {
-    Cases::<Probe>::of("cases")
-        .access()
-        .rewrite()
-        .limit()
-        .answer()
-        .route()
-        .check();
-}
 
 fn probe(config: &Value) -> Probe {
     Probe::configure(&config.to_string()).unwrap()
