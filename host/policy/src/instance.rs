@@ -52,6 +52,15 @@ impl Drop for Counted {
     }
 }
 
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let bytes = self.store.data().memory.bytes;
+        self.core
+            .memory_peak_bytes
+            .fetch_max(bytes, Ordering::Relaxed);
+    }
+}
+
 /// Hook calls between two looks at the clock for an instance's age.
 const AGE_CHECK_CALLS: u32 = 256;
 

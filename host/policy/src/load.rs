@@ -4,7 +4,7 @@
 //! step leaves no trace but perhaps a compiled file.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -109,6 +109,7 @@ impl Engine {
             remembers: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             cpu_micros: AtomicU64::new(0),
+            memory_peak_bytes: AtomicUsize::new(0),
             instances: AtomicU32::new(0),
         });
         self.start_once(&core).await?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use wasmtime::component::InstancePre;
 
@@ -48,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) failures: AtomicU64,
     /// Microseconds that it computed, where that is measured.
     pub(crate) cpu_micros: AtomicU64,
+    /// The most linear memory of an instance that is gone.
+    pub(crate) memory_peak_bytes: AtomicUsize,
     /// Instances that there are, in all workers.
     pub(crate) instances: AtomicU32,
 }
@@ -119,6 +121,11 @@ impl Version {
     pub fn cpu_micros(&self) -> Option<u64> {
         let measured = self.core.spec.cpu.is_some();
         measured.then(|| self.core.cpu_micros.load(Ordering::Relaxed))
+    }
+
+    /// The most linear memory, in bytes, that an instance had which is gone by now.
+    pub fn memory_peak_bytes(&self) -> usize {
+        self.core.memory_peak_bytes.load(Ordering::Relaxed)
     }
 
     /// Instances that there are now, in all workers.

@@ -119,3 +119,33 @@ fn a_component_says_what_it_is_and_what_it_needs() {
     let (ok, said) = policy(&setup, &["check", &component("testing-empty")]);
     assert!(!ok && said.contains("no hook"), "{said}");
 }
+
+#[test]
+fn hooks_are_timed_beside_a_baseline() {
+    let (setup, file, cases) = with_cases(DENIED);
+    let save = setup.folder().join("figures.json").display().to_string();
+    let (ok, said) = policy(
+        &setup,
+        &["bench", &file, &cases, "--seconds", "1", "--save", &save],
+    );
+    assert!(
+        ok && said.contains("access") && said.contains("bytes of memory"),
+        "{said}"
+    );
+    let saved = std::fs::read_to_string(&save).unwrap();
+    // A baseline that nothing can reach: the hook grew over it.
+    let zero = saved.replace("\"median_micros\":", "\"median_micros\": 0.0001, \"was\":");
+    std::fs::write(&save, zero).unwrap();
+    let compared = [
+        "bench",
+        &file,
+        "--seconds",
+        "1",
+        "--baseline",
+        &save,
+        "--fail-over",
+        "10",
+    ];
+    let (ok, said) = policy(&setup, &compared);
+    assert!(!ok && said.contains("slower: access"), "{said}");
+}

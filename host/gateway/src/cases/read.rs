@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_saphyr::{Location, Spanned};
 
-use super::written::File;
+use super::written::{Case, File, Given};
 
 /// Bytes of a case file at most; larger ones are no files of cases.
 const FILE_MAX_BYTES: u64 = 16 << 20;
@@ -70,6 +71,30 @@ pub fn read_all(path: &Path) -> Result<Vec<CaseFile>, Vec<CaseError>> {
         return Err(vec![CaseError::None(path.to_owned())]);
     }
     Ok(files)
+}
+
+impl CaseFile {
+    /// A chat by a caller of whom nothing is said, of which nothing is expected.
+    pub fn of_a_plain_chat() -> Self {
+        let case = Case {
+            name: "a chat".to_owned(),
+            config: None,
+            grants: None,
+            given: Given::default(),
+            expect: Spanned::new(Value::Null, Location::UNKNOWN, Location::UNKNOWN),
+        };
+        let file = File {
+            config: None,
+            grants: None,
+            given: Given::default(),
+            cases: vec![case],
+        };
+        Self {
+            path: PathBuf::new(),
+            text: String::new(),
+            file,
+        }
+    }
 }
 
 fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> CaseError {

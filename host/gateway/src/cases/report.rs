@@ -47,7 +47,7 @@ pub struct Report {
 impl Report {
     /// Notes which hooks a case reached, and what they answered.
     pub fn cover(&mut self, results: &Results) {
-        for hook in &results.ran {
+        for (hook, _) in &results.took {
             let value = results.values.get(hook.as_str());
             let what = value.map_or("nothing".to_owned(), kind);
             *self

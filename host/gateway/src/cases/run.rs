@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use weir_policy::{
     Answer, CallScope, CompileMode, Engine, EngineSettings, Failure, Grants, Hook, HookSet,
-    LoadError, Outcome, Summary, Version, VersionSpec, WholeReply, Worker,
+    Isolation, LoadError, Outcome, Summary, Version, VersionSpec, WholeReply, Worker,
 };
 
 use super::call::{Call, Recorded, text_of};
@@ -56,10 +57,10 @@ pub struct Results {
     pub values: Map<String, Value>,
     /// How many imports were called.
     pub imports: u32,
-    /// The hooks that ran.
-    pub ran: Vec<Hook>,
     /// The result that ended the call: a denial or a failure.
     pub ended_by: Option<&'static str>,
+    /// How long each hook took, in the order in which they ran; of `events`, how long each event did.
+    pub took: Vec<(Hook, Duration)>,
 }
 
 /// Runs cases of one policy.
@@ -68,6 +69,7 @@ pub struct Runner {
     worker: Worker,
     host: Arc<Host>,
     bytes: Vec<u8>,
+    isolation: Isolation,
     versions: BTreeMap<(String, String), Arc<Version>>,
 }
 
@@ -79,7 +81,8 @@ impl std::fmt::Debug for Runner {
 
 impl Runner {
     /// Runs cases of the policy whose component this is. Compiled components are kept in
-    /// `cache_dir`, authenticated with `cache_key`.
+    /// `cache_dir`, authenticated with `cache_key`. With [`Isolation::Call`] nothing that a case leaves
+    /// in memory is there in the next.
     ///
     /// # Errors
     /// Where the engine does not start.
@@ -88,6 +91,7 @@ impl Runner {
         cache_dir: PathBuf,
         cache_key: [u8; 32],
         compile: CompileMode,
+        isolation: Isolation,
     ) -> Result<Self, RunError> {
         let host = Arc::new(Host::default());
         let settings = EngineSettings {
@@ -103,6 +107,7 @@ impl Runner {
             engine,
             host,
             bytes,
+            isolation,
             versions: BTreeMap::new(),
         })
     }
@@ -111,6 +116,16 @@ impl Runner {
     pub fn hooks(&self) -> HookSet {
         let version = self.versions.values().next();
         version.map(|version| version.hooks()).unwrap_or_default()
+    }
+
+    /// The most linear memory, in bytes, that any instance had; they all end.
+    pub fn memory_peak_bytes(self) -> usize {
+        drop(self.worker);
+        let versions = self.versions.values();
+        versions
+            .map(|version| version.memory_peak_bytes())
+            .max()
+            .unwrap_or_default()
     }
 
     /// The policy with a configuration and everything granted, as `weir policy check` wants it.
@@ -135,8 +150,7 @@ impl Runner {
             init_deadline_ms: INIT_DEADLINE_MS,
             wait_max_ms: DEADLINE_MS,
             memory_max_bytes: MEMORY_MAX_BYTES,
-            // Nothing may be left in memory by the case before.
-            isolation: weir_policy::Isolation::Call,
+            isolation: self.isolation,
             ..VersionSpec::new("policy", config)
         };
         let version = self.engine.load(self.bytes.clone(), spec).await?;
@@ -178,17 +192,11 @@ impl Runner {
         let recorded = recorded.transpose()?.unwrap_or_default();
         let request = given.request.clone().unwrap_or(recorded.request);
         let call = Arc::new(Call::new(&given, request)?);
-        let mut running = Running {
-            worker: &self.worker,
-            version: &version,
-            scope: CallScope::new(Arc::<Call>::clone(&call)),
-            call,
-            results,
-        };
         let mut given = given;
         if given.reply.is_none() && given.events.is_none() && given.stream.is_none() {
             (given.reply, given.stream) = (recorded.reply, recorded.stream);
         }
+        let mut running = Running::new(&self.worker, &version, call);
         running.hooks(&given).await?;
         let about_the_call = running.call.imports.load(Ordering::Relaxed);
         let mut results = running.results;
@@ -234,12 +242,15 @@ fn granted(grants: Option<&written::Grants>, given: &Given) -> Grants {
     }
 }
 
+/// One call on its way through the hooks.
 struct Running<'r> {
     worker: &'r Worker,
     version: &'r Arc<Version>,
     scope: CallScope,
     call: Arc<Call>,
     results: Results,
+    /// When the hook that runs began.
+    since: Instant,
 }
 
 /// The facts of a call that a summary borrows from.
@@ -250,7 +261,24 @@ struct Facts {
     max_output_tokens: u32,
 }
 
-impl Running<'_> {
+impl<'r> Running<'r> {
+    fn new(worker: &'r Worker, version: &'r Arc<Version>, call: Arc<Call>) -> Self {
+        Self {
+            worker,
+            version,
+            scope: CallScope::new(Arc::<Call>::clone(&call)),
+            call,
+            results: Results::default(),
+            since: Instant::now(),
+        }
+    }
+
+    /// What a hook is told; it begins now.
+    fn begin<'f>(&mut self, facts: &'f Facts) -> Summary<'f> {
+        self.since = Instant::now();
+        self.summary(facts)
+    }
+
     fn has(&self, hook: Hook) -> bool {
         self.version.hooks().contains(hook)
     }
@@ -282,7 +310,7 @@ impl Running<'_> {
         answer: Answer<T>,
         shape: impl FnOnce(&Self, &T) -> Value,
     ) -> Option<T> {
-        self.results.ran.push(hook);
+        self.results.took.push((hook, self.since.elapsed()));
         let (value, ended, answer) = match answer {
             Ok(Ok(answer)) => (shape(self, &answer), false, Some(answer)),
             Ok(Err(denial)) => (shape::denial(&denial), true, None),
@@ -299,9 +327,10 @@ impl Running<'_> {
     async fn hooks(&mut self, given: &Given) -> Result<(), RunError> {
         let facts = self.facts();
         if self.has(Hook::Access) {
+            let summary = self.begin(&facts);
             let answer = self
                 .worker
-                .authorize(self.version, &self.scope, &self.summary(&facts))
+                .authorize(self.version, &self.scope, &summary)
                 .await;
             if self
                 .note(Hook::Access, answer, |_, ()| json!("allow"))
@@ -312,9 +341,10 @@ impl Running<'_> {
         }
         if self.has(Hook::Rewrite) {
             let before = self.call.asked().clone();
+            let summary = self.begin(&facts);
             let answer = self
                 .worker
-                .rewrite(self.version, &self.scope, &self.summary(&facts))
+                .rewrite(self.version, &self.scope, &summary)
                 .await;
             let edits = |running: &Self, (): &()| shape::edits(&before, &running.call.asked());
             if self.note(Hook::Rewrite, answer, edits).is_none() {
@@ -324,9 +354,10 @@ impl Running<'_> {
         }
         let facts = self.facts();
         if self.has(Hook::Limit) {
+            let summary = self.begin(&facts);
             let answer = self
                 .worker
-                .limits(self.version, &self.scope, &self.summary(&facts))
+                .limits(self.version, &self.scope, &summary)
                 .await;
             let answer = self.note(Hook::Limit, answer, |_, rules| shape::rules(rules));
             if answer.is_none() {
@@ -334,9 +365,10 @@ impl Running<'_> {
             }
         }
         if self.has(Hook::Answer) {
+            let summary = self.begin(&facts);
             let answer = self
                 .worker
-                .answer(self.version, &self.scope, &self.summary(&facts))
+                .answer(self.version, &self.scope, &summary)
                 .await;
             let own = self.note(Hook::Answer, answer, |_, own| {
                 own.as_ref().map_or(json!("none"), shape::response)
@@ -347,14 +379,10 @@ impl Running<'_> {
         }
         if self.has(Hook::Route) && given.channels.is_some() {
             let candidates = self.call.candidates();
+            let summary = self.begin(&facts);
             let answer = self
                 .worker
-                .route(
-                    self.version,
-                    &self.scope,
-                    &self.summary(&facts),
-                    &candidates,
-                )
+                .route(self.version, &self.scope, &summary, &candidates)
                 .await;
             let shape = |running: &Self, plan: &Vec<_>| shape::attempts(&running.call, plan);
             if self.note(Hook::Route, answer, shape).is_none() {
@@ -381,7 +409,7 @@ impl Running<'_> {
                 headers: &headers,
                 body: body.as_bytes(),
             };
-            let summary = self.summary(facts);
+            let summary = self.begin(facts);
             let answer = self
                 .worker
                 .reply(self.version, &self.scope, &summary, &shown)
@@ -391,6 +419,7 @@ impl Running<'_> {
             });
         }
         if self.has(Hook::Events) && (given.events.is_some() || given.stream.is_some()) {
+            self.since = Instant::now();
             let streamed = self.streamed(given, facts).await;
             self.note_stream(streamed);
         }
@@ -422,7 +451,12 @@ impl Running<'_> {
     }
 
     fn note_stream(&mut self, streamed: Result<Option<Streamed>, Failure>) {
-        self.results.ran.push(Hook::Events);
+        let shown = match &streamed {
+            Ok(Some(streamed)) => streamed.shown.max(1),
+            _ => 1,
+        };
+        let each = self.since.elapsed() / shown;
+        self.results.took.push((Hook::Events, each));
         let mut put = |name: &str, value| self.results.values.insert(name.to_owned(), value);
         let streamed = match streamed {
             Ok(Some(streamed)) => streamed,
@@ -465,6 +499,7 @@ impl Running<'_> {
             total_ms: outcome.total_ms,
             usage: stream::usage_of(&outcome.usage),
         };
+        self.since = Instant::now();
         let answer = self
             .worker
             .finished(self.version, &self.scope, &shown)

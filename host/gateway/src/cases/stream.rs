@@ -19,6 +19,8 @@ pub(super) struct Streamed {
     pub(super) bytes: Option<Vec<u8>>,
     /// Whether every event passed untouched.
     pub(super) untouched: bool,
+    /// How many events the policy was shown.
+    pub(super) shown: u32,
     /// The denial that ended it.
     pub(super) denied: Option<Denial>,
 }
@@ -121,6 +123,7 @@ impl Watched {
 
     async fn decide(&mut self, event: &StreamEvent<'_>) -> Result<Option<policy::Action>, Failure> {
         let answer: Answer<policy::Action> = self.stream.push(event).await;
+        self.out.shown += 1;
         let action = match answer? {
             Ok(action) => action,
             Err(denial) => {

@@ -20,6 +20,8 @@ pub(super) enum Command {
     Check(local::Check),
     /// Run cases: what calls look like, and what the policy is to make of them.
     Test(local::Test),
+    /// Time a policy's hooks: microseconds of each, start and memory, beside a baseline.
+    Bench(local::Bench),
     /// List the policies in the order in which they are asked; with a name, its versions.
     List {
         /// The policy.
@@ -188,6 +190,7 @@ pub(super) fn run(command: Command) -> Result<ExitCode, String> {
 async fn answer(command: Command) -> Result<(String, ExitCode), String> {
     let text = match command {
         Command::Check(check) => return local::check(check).await,
+        Command::Bench(bench) => return local::bench(bench).await,
         Command::Test(test) => return local::test(test).await,
         Command::List { name: None, at } => list(&at).await?,
         Command::List {

@@ -1,14 +1,15 @@
-//! `weir policy check` and `test`: a policy's file, on its author's machine. No gateway is asked.
+//! `weir policy check`, `test` and `bench`: a policy's file, on its author's machine. No gateway is asked.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use weir_policy::{CompileMode, Hook, Version};
+use weir_policy::{CompileMode, Hook, Isolation, Version};
 
 use crate::app;
+use crate::cases::bench::{Figures, measure};
 use crate::cases::report::{Ending, Ran, Report};
 use crate::cases::{CaseFile, Runner, compare, read_all, update};
 
@@ -40,11 +41,35 @@ pub(in crate::cli) struct Test {
     junit: Option<PathBuf>,
 }
 
+/// Times a policy's hooks.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Bench {
+    /// The component, or a core module made by wit-bindgen.
+    file: PathBuf,
+    /// A file of cases, or a folder of them; without, a chat with the configuration `{}`.
+    cases: Option<PathBuf>,
+    /// The case that is timed, by a part of its name; else the first.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// For about how long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Figures from an earlier run to compare with.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Write the figures to this file, as the baseline of later runs.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// End with 1 where a hook's median grew by more than so much over the baseline.
+    #[arg(long, value_name = "PERCENT", requires = "baseline")]
+    fail_over: Option<f64>,
+}
+
 /// What a component is, and what it would have to be granted.
 pub(super) async fn check(check: Check) -> Result<(String, ExitCode), String> {
     let config: Value = serde_json::from_str(&check.config)
         .map_err(|error| format!("--config is not JSON: {error}"))?;
-    let mut runner = runner(&check.file)?;
+    let mut runner = runner(&check.file, Isolation::Call)?;
     let version = runner
         .load(&config)
         .await
@@ -83,11 +108,17 @@ pub(super) fn described(version: &Version) -> String {
     text
 }
 
-fn runner(file: &Path) -> Result<Runner, String> {
-    let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+fn runner(file: &Path, isolation: Isolation) -> Result<Runner, String> {
+    let bytes = std::fs::read(file).map_err(io(file))?;
     let (cache_dir, cache_key) = cache()?;
-    Runner::new(bytes, cache_dir, cache_key, CompileMode::ThisProcess)
-        .map_err(|error| error.to_string())
+    Runner::new(
+        bytes,
+        cache_dir,
+        cache_key,
+        CompileMode::ThisProcess,
+        isolation,
+    )
+    .map_err(|error| error.to_string())
 }
 
 /// Where compiled components are kept between runs, and what authenticates them: compiling a large
@@ -102,13 +133,66 @@ fn cache() -> Result<(PathBuf, [u8; 32]), String> {
     app::compiled_in(&dir).map_err(|error| format!("{error:#}"))
 }
 
-/// Runs all cases; says so with its exit status.
-pub(super) async fn test(test: Test) -> Result<(String, ExitCode), String> {
-    let files = read_all(&test.cases).map_err(|errors| {
+/// What the system said of a file, as a sentence.
+fn io(file: &Path) -> impl Fn(std::io::Error) -> String {
+    move |error| format!("{}: {error}", file.display())
+}
+
+fn read_cases(path: &Path) -> Result<Vec<CaseFile>, String> {
+    read_all(path).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         lines.join("\n")
-    })?;
-    let mut runner = runner(&test.file)?;
+    })
+}
+
+/// Times the hooks of a case.
+pub(super) async fn bench(bench: Bench) -> Result<(String, ExitCode), String> {
+    let files = match &bench.cases {
+        Some(cases) => read_cases(cases)?,
+        None => vec![CaseFile::of_a_plain_chat()],
+    };
+    let wanted = |name: &str| bench.only.as_deref().is_none_or(|only| name.contains(only));
+    let case = files.iter().find_map(|file| {
+        let case = file.file.cases.iter().find(|case| wanted(&case.name))?;
+        Some((file, case))
+    });
+    let (file, case) = case.ok_or("no case has that in its name")?;
+    let baseline = bench.baseline.as_deref().map(read_figures).transpose()?;
+    let size_bytes = std::fs::read(&bench.file).map_err(io(&bench.file))?.len();
+    let runners = (
+        runner(&bench.file, Isolation::Shared)?,
+        runner(&bench.file, Isolation::Call)?,
+    );
+    let folder = file.path.parent().unwrap_or(Path::new("."));
+    let time = Duration::from_secs(bench.seconds);
+    let figures = measure(runners, (folder, &file.file, case), (size_bytes, time))
+        .await
+        .map_err(|error| error.to_string())?;
+    if let Some(save) = &bench.save {
+        let text = serde_json::to_string_pretty(&figures).map_err(|error| error.to_string())?;
+        std::fs::write(save, text + "\n").map_err(io(save))?;
+    }
+    let mut text = format!("{}\n{}", case.name, figures.text(baseline.as_ref()));
+    let mut code = ExitCode::SUCCESS;
+    if let (Some(baseline), Some(percent)) = (&baseline, bench.fail_over) {
+        for line in figures.slower_than(baseline, percent) {
+            let _ = writeln!(text, "slower: {line}");
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok((text, code))
+}
+
+fn read_figures(path: &Path) -> Result<Figures, String> {
+    let text = std::fs::read_to_string(path).map_err(io(path))?;
+    serde_json::from_str(&text)
+        .map_err(|error| format!("{}: no figures of a bench: {error}", path.display()))
+}
+
+/// Runs all cases; says so with its exit status.
+pub(super) async fn test(test: Test) -> Result<(String, ExitCode), String> {
+    let files = read_cases(&test.cases)?;
+    let mut runner = runner(&test.file, Isolation::Call)?;
     let mut report = Report::default();
     let mut text = String::new();
     for file in &files {
