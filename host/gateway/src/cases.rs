@@ -10,6 +10,7 @@
 pub mod bench;
 pub mod compare;
 pub mod read;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod update;
@@ -18,6 +19,7 @@ pub mod written;
 mod call;
 mod call_edits;
 mod host;
+mod past;
 mod shape;
 mod stream;
 

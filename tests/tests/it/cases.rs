@@ -110,7 +110,12 @@ fn a_component_says_what_it_is_and_what_it_needs() {
     let config = "{\"url\":\"http://a.test\"}";
     let (ok, said) = policy(
         &setup,
-        &["check", &component("testing-fetcher"), "--config", config],
+        &[
+            "check",
+            &component("testing-fetcher"),
+            "--policy-config",
+            config,
+        ],
     );
     assert!(ok, "{said}");
     for part in ["access", "wasi:http/outgoing-handler", "grants.http"] {

@@ -21,6 +21,7 @@ mod keys;
 mod limits;
 mod policies;
 mod questions;
+mod replay;
 mod rotation;
 mod sdk;
 mod staged;

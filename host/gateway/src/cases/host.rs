@@ -26,6 +26,8 @@ pub(super) struct Host(Mutex<State>);
 /// What the case says, and what has happened.
 #[derive(Debug, Default)]
 struct State {
+    /// What the store holds outlives a call.
+    store_lasts: bool,
     clock_ms: u64,
     seed: u64,
     store: BTreeMap<String, Vec<u8>>,
@@ -62,6 +64,11 @@ impl Host {
         state
     }
 
+    /// From now on a call finds in the store what the one before left there.
+    pub(super) fn let_the_store_last(&self) {
+        self.state().store_lasts = true;
+    }
+
     /// Makes everything as the case says.
     pub(super) fn begin(&self, given: &Given) -> Result<(), RunError> {
         let clock_ms = match &given.clock {
@@ -75,10 +82,17 @@ impl Host {
             }
         };
         let bytes = |(name, value): (&String, &Value)| (name.clone(), text_of(value).into_bytes());
-        *self.state() = State {
+        let mut state = self.state();
+        let store = if state.store_lasts && given.store.is_none() {
+            std::mem::take(&mut state.store)
+        } else {
+            given.store.iter().flatten().map(bytes).collect()
+        };
+        *state = State {
+            store_lasts: state.store_lasts,
             clock_ms,
             seed: given.seed.unwrap_or_default(),
-            store: given.store.iter().flatten().map(bytes).collect(),
+            store,
             secrets: given.secrets.clone().unwrap_or_default(),
             models: given.models.iter().flatten().cloned().collect(),
             http: given.http.iter().flatten().cloned().collect(),

@@ -112,6 +112,11 @@ impl Runner {
         })
     }
 
+    /// From now on a call finds in the store what the one before left there.
+    pub fn let_the_store_last(&self) {
+        self.host.let_the_store_last();
+    }
+
     /// The hooks of the policy; none before it was loaded.
     pub fn hooks(&self) -> HookSet {
         let version = self.versions.values().next();
@@ -170,13 +175,32 @@ impl Runner {
         case: &Case,
     ) -> Result<Results, RunError> {
         let given = case.given.clone().over(&file.given);
-        self.host.begin(&given)?;
         let config = case.config.as_ref().or(file.config.as_ref());
         let grants = case.grants.as_ref().or(file.grants.as_ref());
-        let none = json!({});
-        let mut results = Results::default();
         let grants = granted(grants, &given);
-        let version = match self.version(config.unwrap_or(&none), grants).await {
+        self.run_call(folder, config.unwrap_or(&json!({})), grants, given)
+            .await
+    }
+
+    /// Runs one call of which this is given, with everything granted.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub async fn run_given(&mut self, config: &Value, given: Given) -> Result<Results, RunError> {
+        let grants = granted(None, &given);
+        self.run_call(Path::new("."), config, grants, given).await
+    }
+
+    async fn run_call(
+        &mut self,
+        folder: &Path,
+        config: &Value,
+        grants: Grants,
+        mut given: Given,
+    ) -> Result<Results, RunError> {
+        self.host.begin(&given)?;
+        let mut results = Results::default();
+        let version = match self.version(config, grants).await {
             Ok(version) => version,
             Err(RunError::Load(LoadError::Config { errors })) => {
                 results.values.insert("init".to_owned(), json!(errors));
@@ -192,7 +216,6 @@ impl Runner {
         let recorded = recorded.transpose()?.unwrap_or_default();
         let request = given.request.clone().unwrap_or(recorded.request);
         let call = Arc::new(Call::new(&given, request)?);
-        let mut given = given;
         if given.reply.is_none() && given.events.is_none() && given.stream.is_none() {
             (given.reply, given.stream) = (recorded.reply, recorded.stream);
         }

@@ -2,6 +2,7 @@
 //! policy's file on its author's machine (`local`).
 
 mod local;
+mod replay;
 
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
@@ -22,6 +23,8 @@ pub(super) enum Command {
     Test(local::Test),
     /// Time a policy's hooks: microseconds of each, start and memory, beside a baseline.
     Bench(local::Bench),
+    /// Run calls that were through a version, and show what it would have decided otherwise.
+    Replay(replay::Arguments),
     /// List the policies in the order in which they are asked; with a name, its versions.
     List {
         /// The policy.
@@ -191,6 +194,7 @@ async fn answer(command: Command) -> Result<(String, ExitCode), String> {
     let text = match command {
         Command::Check(check) => return local::check(check).await,
         Command::Bench(bench) => return local::bench(bench).await,
+        Command::Replay(arguments) => return replay::run(arguments).await,
         Command::Test(test) => return local::test(test).await,
         Command::List { name: None, at } => list(&at).await?,
         Command::List {

@@ -18,9 +18,9 @@ use crate::cases::{CaseFile, Runner, compare, read_all, update};
 pub(in crate::cli) struct Check {
     /// The component, or a core module made by wit-bindgen.
     file: PathBuf,
-    /// The configuration that it is started with, as JSON.
+    /// The policy's configuration, with which it is started, as JSON.
     #[arg(long, value_name = "JSON", default_value = "{}")]
-    config: String,
+    policy_config: String,
 }
 
 /// Runs cases.
@@ -67,8 +67,8 @@ pub(in crate::cli) struct Bench {
 
 /// What a component is, and what it would have to be granted.
 pub(super) async fn check(check: Check) -> Result<(String, ExitCode), String> {
-    let config: Value = serde_json::from_str(&check.config)
-        .map_err(|error| format!("--config is not JSON: {error}"))?;
+    let config: Value = serde_json::from_str(&check.policy_config)
+        .map_err(|error| format!("--policy-config is not JSON: {error}"))?;
     let mut runner = runner(&check.file, Isolation::Call)?;
     let version = runner
         .load(&config)
@@ -108,7 +108,7 @@ pub(super) fn described(version: &Version) -> String {
     text
 }
 
-fn runner(file: &Path, isolation: Isolation) -> Result<Runner, String> {
+pub(super) fn runner(file: &Path, isolation: Isolation) -> Result<Runner, String> {
     let bytes = std::fs::read(file).map_err(io(file))?;
     let (cache_dir, cache_key) = cache()?;
     Runner::new(
@@ -134,7 +134,7 @@ fn cache() -> Result<(PathBuf, [u8; 32]), String> {
 }
 
 /// What the system said of a file, as a sentence.
-fn io(file: &Path) -> impl Fn(std::io::Error) -> String {
+pub(super) fn io(file: &Path) -> impl Fn(std::io::Error) -> String {
     move |error| format!("{}: {error}", file.display())
 }
 
