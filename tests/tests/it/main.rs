@@ -20,6 +20,7 @@ mod limits;
 mod policies;
 mod questions;
 mod rotation;
+mod scale;
 mod sdk;
 mod staged;
 mod start;

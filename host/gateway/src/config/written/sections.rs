@@ -126,6 +126,9 @@ settings! {
         models_depth_max: u32 = 2, within 1..=8;
         /// Largest file of a policy.
         policy_size_max_bytes: usize = 33_554_432, within 1_024..=1_073_741_824;
+        /// Stored versions of one policy of the operator's. Beyond that the oldest go with each upload,
+        /// but never the one in force, the one before it, or one that is tried.
+        versions_max: usize = 50, within 3..=1_000;
         /// Failures of a new version within `rollback_window_ms` that bring back the version before.
         /// 0: never.
         failures_before_rollback: u32 = 5, within 0..=1_000_000;
