@@ -3,17 +3,12 @@
 //! bindgen's record would be written field by field, each with a look-up of the guest's memory:
 //! fifty candidates took 3 of the 5 microseconds that a whole route hook may take. Here the memory is
 //! looked up once for all of them. Never changes what a guest sees: the record is that of
-//! `wit/policy.wit`, which is checked for every instance.
+//! `wit/`, which is checked for every instance.
 
 use std::mem::MaybeUninit;
 
-use wasmtime::Store;
 use wasmtime::component::__internal::{InterfaceType, LowerContext};
-use wasmtime::component::{ComponentType, Lower, TypedFunc};
-
-use crate::bindings::exports::weir::policy::route::{Attempt, Guest};
-use crate::state::State;
-use crate::types::{Denial, Summary};
+use wasmtime::component::{ComponentType, Lower};
 
 /// A channel that could serve a call, with what was measured of it.
 #[derive(Debug, Clone, Copy, PartialEq, ComponentType)]
@@ -126,31 +121,4 @@ unsafe impl Lower for Candidate {
         }
         Ok(())
     }
-}
-
-type Params<'a> = (Summary<'a>, &'a [Candidate]);
-type Return = (Result<Vec<Attempt>, Denial>,);
-
-/// Fails where the hook does not take [`Candidate`] as it is here.
-pub(crate) fn check(guest: &Guest, store: &Store<State>) -> wasmtime::Result<()> {
-    let func = guest.func_route();
-    func.func().typed::<Params<'_>, Return>(store).map(|_| ())
-}
-
-/// Calls the hook of a guest that [`check`] has found to be right.
-pub(crate) async fn route(
-    guest: &Guest,
-    store: &mut Store<State>,
-    summary: Summary<'_>,
-    candidates: &[Candidate],
-) -> wasmtime::Result<Result<Vec<Attempt>, Denial>> {
-    let func = *guest.func_route().func();
-    // SAFETY: the types must be the function's, which `check` has found when it was bound.
-    #[expect(
-        unsafe_code,
-        reason = "to check at every call would cost as much as the call"
-    )]
-    let route = unsafe { TypedFunc::<Params<'_>, Return>::new_unchecked(func) };
-    let (answer,) = route.call_async(store, (summary, candidates)).await?;
-    Ok(answer)
 }

@@ -17,7 +17,6 @@ use crate::bounds;
 use crate::failure::{self, Failure, FailureKind};
 use crate::guests::Guests;
 use crate::hook::Hook;
-use crate::load::wrong_type;
 use crate::load_error::LoadError;
 use crate::services::CallHost;
 use crate::spec::Recycle;
@@ -83,10 +82,7 @@ impl Instance {
             Some(Err(error)) => return Err(failed(explain(core, &store, &error, true))),
             None => return Err(failed(waited(core, true))),
         };
-        let guests = core
-            .indices
-            .bind(&mut store, &instance)
-            .map_err(wrong_type)?;
+        let guests = core.indices.bind(&mut store, &instance)?;
         let mut instance = Box::new(Self {
             store,
             guests,

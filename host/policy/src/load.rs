@@ -16,9 +16,10 @@ use crate::engine::{Engine, hostcall_fuel};
 use crate::failure::{Failure, FailureKind};
 use crate::guests::Indices;
 use crate::hook::{Hook, HookSet};
-use crate::inspect::{self, Inspected, WIT_VERSION};
+use crate::inspect::{self, Inspected};
 use crate::instance::Instance;
 use crate::load_error::LoadError;
+use crate::release::Release;
 use crate::spec::VersionSpec;
 use crate::state::State;
 use crate::version::{Compiled, Core, Version};
@@ -70,10 +71,16 @@ impl Engine {
         let Prepared {
             digest,
             component,
-            inspected: Inspected { hooks, imports },
+            inspected,
         } = prepared;
+        let Inspected {
+            exports,
+            imports,
+            release,
+        } = inspected;
+        let hooks: HookSet = exports.iter().map(|(hook, _)| *hook).collect();
         let (component, compiled) = self.compiled(&digest, component).await?;
-        let (pre, indices) = self.link(&component, hooks)?;
+        let (pre, indices) = self.link(&component, &exports)?;
         let hands_over_bodies = [Hook::Rewrite, Hook::Answer, Hook::Reply]
             .into_iter()
             .any(|hook| hooks.contains(hook))
@@ -93,6 +100,7 @@ impl Engine {
             digest,
             size_bytes,
             hooks,
+            release,
             imports,
             compiled,
             pre,
@@ -148,7 +156,7 @@ impl Engine {
     fn link(
         &self,
         component: &Component,
-        hooks: HookSet,
+        exports: &[(Hook, Release)],
     ) -> Result<(InstancePre<State>, Indices), LoadError> {
         // So that the first instance on the data path need not do it.
         component
@@ -162,7 +170,7 @@ impl Engine {
             let interface = reason.split('`').nth(1).unwrap_or("an import").to_owned();
             LoadError::WrongType { interface, reason }
         })?;
-        let indices = Indices::find(&pre, hooks).map_err(wrong_type)?;
+        let indices = Indices::find(component, exports)?;
         Ok((pre, indices))
     }
 
@@ -179,13 +187,6 @@ impl Engine {
             return Err(full);
         };
         Instance::start(core, permit).await.map(drop)
-    }
-}
-
-pub(crate) fn wrong_type((hook, error): (Hook, wasmtime::Error)) -> LoadError {
-    LoadError::WrongType {
-        interface: format!("weir:policy/{hook}@{WIT_VERSION}"),
-        reason: format!("{error:#}"),
     }
 }
 

@@ -69,6 +69,8 @@ pub trait CallHost: Send + Sync {
     fn method(&self) -> String;
     /// The path without the query.
     fn path(&self) -> String;
+    /// The parameters of the query, decoded and in order.
+    fn query(&self) -> Vec<(String, String)>;
     /// The name of the tenant. Shared, as policies ask for it in most calls.
     fn tenant(&self) -> Arc<str>;
     /// The public id of the virtual key.

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::grants::Grants;
 use crate::guests::Indices;
 use crate::hook::HookSet;
+use crate::release::Release;
 use crate::services::PolicyIdentity;
 use crate::spec::VersionSpec;
 use crate::state::State;
@@ -30,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) digest: [u8; 32],
     pub(crate) size_bytes: usize,
     pub(crate) hooks: HookSet,
+    pub(crate) release: Release,
     pub(crate) imports: Vec<String>,
     pub(crate) compiled: Compiled,
     pub(crate) pre: InstancePre<State>,
@@ -80,6 +82,12 @@ impl Version {
     #[inline]
     pub fn hooks(&self) -> HookSet {
         self.core.hooks
+    }
+
+    /// The version of `weir:policy` that it needs: the newest of which it imports or exports
+    /// anything.
+    pub fn interface(&self) -> Release {
+        self.core.release
     }
 
     /// The interfaces that it imports, sorted: all that it can do.

@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 use wasmtime::Store;
 
 use crate::answers;
-use crate::candidate;
 use crate::engine::Engine;
 use crate::failure::{Failure, FailureKind};
 use crate::guests::Guests;
@@ -245,9 +244,7 @@ impl Worker {
                 scope,
                 Hook::Route,
                 async |store, guests| match &guests.route {
-                    Some(guest) => {
-                        candidate::route(guest, store, summary.clone(), candidates).await
-                    }
+                    Some(guest) => guest.call_route(store, summary.clone(), candidates).await,
                     None => Ok(Ok(candidates.iter().map(as_it_comes).collect())),
                 },
             )

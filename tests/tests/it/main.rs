@@ -15,6 +15,7 @@ mod dialects;
 mod disk;
 mod faults;
 mod hangup;
+mod interface;
 mod keys;
 mod limits;
 mod policies;

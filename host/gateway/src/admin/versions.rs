@@ -33,6 +33,9 @@ pub(super) struct VersionView {
     approved: bool,
     /// The hooks that it has.
     hooks: Vec<String>,
+    /// The version of the interface `weir:policy` that it needs, for example `0.2`; null where it was
+    /// stored before there was more than one.
+    interface: Option<String>,
     /// The interfaces that it imports.
     imports: Vec<String>,
 }
@@ -56,6 +59,7 @@ pub(super) async fn of(state: &AdminState, policy: &str) -> Result<Vec<VersionVi
         reason: quarantined(&known, &version.digest).map(|out| out.reason.clone()),
         approved: known.approved.contains(&version.digest),
         hooks: texts(&version.report, "hooks"),
+        interface: version.report["interface"].as_str().map(str::to_owned),
         imports: texts(&version.report, "imports"),
         digest: version.digest,
         size_bytes: version.size_bytes,

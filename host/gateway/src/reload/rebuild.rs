@@ -598,6 +598,7 @@ fn list(position: usize, wanted: &Wanted, known: &Known) -> Listed {
         digest: running.map(|running| running.code.digest_hex()),
         size_bytes: version.as_ref().map(|version| version.size_bytes()),
         hooks: version.as_deref().map(hooks).unwrap_or_default(),
+        interface: version.as_ref().map(|version| version.interface().as_str()),
         imports: version
             .as_ref()
             .map(|version| version.imports().to_vec())
