@@ -142,7 +142,11 @@ pub(crate) fn name(engine: &wasmtime::Engine, digest: &[u8; 32]) -> String {
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let engine_hash = hasher.0.finalize();
     let engine_hash = engine_hash.get(..8).unwrap_or_default();
-    format!("{}-{}{SUFFIX}", hex::encode(digest), hex::encode(engine_hash))
+    format!(
+        "{}-{}{SUFFIX}",
+        hex::encode(digest),
+        hex::encode(engine_hash)
+    )
 }
 
 fn is_older(entry: &std::fs::DirEntry, than: Duration) -> bool {

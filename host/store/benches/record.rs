@@ -74,12 +74,7 @@ impl Shared {
             first_byte_ms: Some(2),
             total_ms: 3,
             usage: Usage::default(),
-            decisions: self
-                .deciders
-                .iter()
-                .take(decisions)
-                .map(decision)
-                .collect(),
+            decisions: self.deciders.iter().take(decisions).map(decision).collect(),
         }
     }
 }

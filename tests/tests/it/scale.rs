@@ -29,14 +29,18 @@ impl Held {
         Self {
             resident_bytes: kib.expect("RssAnon") << 10,
             mappings: maps.lines().count(),
-            descriptors: fs::read_dir(format!("{proc}/fd")).expect("its files").count(),
+            descriptors: fs::read_dir(format!("{proc}/fd"))
+                .expect("its files")
+                .count(),
         }
     }
 }
 
 fn metric(gateway: &Gateway, name: &str) -> Option<usize> {
     let metrics = gateway.admin().get("/metrics").text();
-    let line = metrics.lines().find(|line| line.split(' ').next() == Some(name))?;
+    let line = metrics
+        .lines()
+        .find(|line| line.split(' ').next() == Some(name))?;
     line.split(' ').nth(1)?.parse().ok()
 }
 
@@ -109,13 +113,19 @@ fn hundreds_of_swaps_under_load_fail_no_call_and_leave_nothing_behind() {
         held
     });
     let (middle, end) = (&held[0][0], &held[0][1]);
-    println!("{swaps} swaps, {} calls: {middle:?} in the middle, {end:?} at the end", calls.load(Ordering::Relaxed));
+    println!(
+        "{swaps} swaps, {} calls: {middle:?} in the middle, {end:?} at the end",
+        calls.load(Ordering::Relaxed)
+    );
     assert!(calls.load(Ordering::Relaxed) > swaps / 2);
     assert!(
         end.resident_bytes < middle.resident_bytes + (24 << 20),
         "{middle:?} {end:?}"
     );
-    assert!(end.descriptors < middle.descriptors + 10, "{middle:?} {end:?}");
+    assert!(
+        end.descriptors < middle.descriptors + 10,
+        "{middle:?} {end:?}"
+    );
     assert!(end.mappings < middle.mappings + 300, "{middle:?} {end:?}");
     let shown = gateway.policy("mine");
     assert!(shown["versions"].as_array().expect("versions").len() <= 10);
@@ -142,7 +152,10 @@ fn each_of_twenty_tenants_is_denied_by_its_own_policy_alone() {
             let policy = format!("{path}/policies/mine");
             admin.send("PUT", &policy, "{}").expect(200);
             upload(&gateway, &policy, &sieve(&format!("word{number:02}")));
-            key.expect(201).json()["secret"].as_str().expect("a key").to_owned()
+            key.expect(201).json()["secret"]
+                .as_str()
+                .expect("a key")
+                .to_owned()
         })
         .collect();
     for start in 0..2 {

@@ -73,7 +73,10 @@ impl Control {
         if let Some(known) = known {
             let failed = known.failed.as_ref();
             let failed = failed.is_some_and(|(failed, with)| *failed == digest && *with == spec);
-            let is_refused = known.refused.as_ref().is_some_and(|(bad, _)| *bad == digest);
+            let is_refused = known
+                .refused
+                .as_ref()
+                .is_some_and(|(bad, _)| *bad == digest);
             if is_refused || (failed && cause == Cause::Store) {
                 return None;
             }

@@ -50,7 +50,10 @@ impl Control {
         });
         stored.sort_by_key(|version| version.created_ms);
         for version in stored.iter().take(too_many) {
-            self.parts.store.delete::<PolicyVersion>(&version.id()).await?;
+            self.parts
+                .store
+                .delete::<PolicyVersion>(&version.id())
+                .await?;
         }
         self.wasteful.store(true, Ordering::Relaxed);
         Ok(())
@@ -65,7 +68,11 @@ impl Control {
         };
         let mut all = Vec::new();
         loop {
-            let page = self.parts.store.list::<PolicyVersion>(query.clone()).await?;
+            let page = self
+                .parts
+                .store
+                .list::<PolicyVersion>(query.clone())
+                .await?;
             all.extend(page.items);
             match page.next {
                 Some(next) => query.after = Some(next),

@@ -198,7 +198,9 @@ impl Control {
         }
         // While something is being changed there is time: the next look is soon.
         if let Ok(state) = self.state.try_lock() {
-            self.parts.metrics.set_tenants_cpu(&state.lasting.budgets.seconds());
+            self.parts
+                .metrics
+                .set_tenants_cpu(&state.lasting.budgets.seconds());
         }
     }
 }
