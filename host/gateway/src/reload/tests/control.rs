@@ -142,7 +142,7 @@ impl Bench {
 
     /// Waits for something that another task brings about.
     async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        for _ in 0..200 {
+        for _ in 0..800 {
             if holds(self) {
                 return;
             }
