@@ -51,6 +51,7 @@ lint: policies ## Check the format, and clippy without a warning
 bench: build ## Measure: each policy's hooks, then the whole gateway beside nginx
 	@echo "== bench: policies"
 	@$(CARGO) bench --locked --workspace --bench '*'
+	@python3 tests/bench/overheads.py --criterion "$(CARGO_TARGET_DIR)/criterion"
 	@echo "== bench: the whole gateway"
 	@tests/bench/run.sh
 

@@ -228,6 +228,8 @@ def swaps(a, folder):
     before = gateway.looks()["rss_mib"]
     print(f"start after it: {(gateway.stop(), gateway.start())[1]:.2f} s, RSS {gateway.looks()['rss_mib']:.1f} MiB (was {before:.1f})")
     gateway.stop()
+    print(f"in all: {a.uploads + len(digests) + a.activations} swaps, {failed} failed calls, "
+          f"{wrong} decided by another version than the one in force")
     if failed or wrong:
         raise SystemExit(f"bench: {failed} calls failed, {wrong} were decided by another version than the one in force")
 

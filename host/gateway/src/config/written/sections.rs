@@ -109,8 +109,9 @@ settings! {
 settings! {
     /// What policies may use of the machine.
     pub struct Runtime {
-        /// Most instances of policies at one time.
-        instances_max: usize = 256, within 1..=100_000;
+        /// Most instances of policies at one time. Each worker has its own of each policy: where policies in
+        /// use times workers are more than this, calls wait for new ones to be made, 20 µs and more each.
+        instances_max: usize = 512, within 1..=100_000;
         /// Most memory of one instance; a policy's own `memory_max_bytes` can only be lower.
         memory_max_bytes: usize = 67_108_864, within 65_536..=4_294_967_296;
         /// Time for compiling one policy.
