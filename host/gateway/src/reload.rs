@@ -9,6 +9,7 @@
 //! was published.
 //! Read first: `Control::rebuild` in `reload/rebuild.rs`.
 
+mod ahead;
 mod asks;
 mod assemble;
 mod builtin;
@@ -17,6 +18,7 @@ mod config_file;
 mod error;
 mod probation;
 mod rebuild;
+mod room;
 mod status;
 mod trials;
 mod upkeep;
@@ -84,6 +86,8 @@ pub struct Control {
     watch: std::sync::Mutex<Option<Watch>>,
     tasks: std::sync::Mutex<JoinSet<()>>,
     stopping: AtomicBool,
+    /// True while there may be compiled code that nobody needs.
+    wasteful: AtomicBool,
 }
 
 /// A line of the list of policies; its failures are read when it is shown.
@@ -115,6 +119,8 @@ impl Control {
             watch: std::sync::Mutex::new(None),
             tasks: std::sync::Mutex::new(JoinSet::new()),
             stopping: AtomicBool::new(false),
+            // What another start left behind.
+            wasteful: AtomicBool::new(true),
             parts,
         });
         {

@@ -16,86 +16,16 @@
     reason = "a test may fail loudly"
 )]
 
-#[path = "../tests/runtime/guests.rs"]
-#[expect(dead_code, reason = "shared with the tests")]
-mod guests;
-#[path = "../tests/runtime/host.rs"]
-mod host;
+#[path = "common/setup.rs"]
+mod setup;
 
 use std::hint::black_box;
-use std::sync::Arc;
-use std::time::Duration;
 
 use criterion::Criterion;
-use tokio::runtime::Runtime;
-use weir_policy::{
-    CallScope, Candidate, CompileMode, Engine, EngineSettings, Isolation, StreamEvent, TextDelta,
-    Version, VersionSpec, Worker,
-};
+use weir_policy::{Candidate, Isolation};
 
-use crate::host::{TestCall, TestServices, summary};
-
-struct Setup {
-    runtime: Runtime,
-    engine: Arc<Engine>,
-    worker: Worker,
-    scope: CallScope,
-    _dir: tempfile::TempDir,
-}
-
-impl Setup {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let compile = CompileMode::ThisProcess;
-        let settings = EngineSettings::new(dir.path().join("compiled"), [7; 32], compile);
-        let engine = Engine::new(settings, Arc::new(TestServices::default())).unwrap();
-        Self {
-            runtime: tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap(),
-            worker: Worker::new(engine.clone()),
-            engine,
-            scope: scope(),
-            _dir: dir,
-        }
-    }
-
-    fn load(&self, name: &str, config: &str, isolation: Isolation) -> Arc<Version> {
-        let mut spec = VersionSpec::new(name, config);
-        spec.isolation = isolation;
-        self.runtime
-            .block_on(self.engine.load(guests::built(name), spec))
-            .unwrap()
-    }
-
-    fn measure(&self, criterion: &mut Criterion, name: &str, hook: impl AsyncFn()) {
-        criterion.bench_function(name, |bencher| {
-            bencher.iter_custom(|count| {
-                self.runtime.block_on(async {
-                    let started = cpu_time();
-                    for _ in 0..count {
-                        hook().await;
-                    }
-                    cpu_time() - started
-                })
-            });
-        });
-    }
-}
-
-/// Of this thread: what a busy machine does to others' time is not the policy's cost.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(
-        time.tv_sec.unsigned_abs(),
-        u32::try_from(time.tv_nsec).unwrap(),
-    )
-}
-
-fn scope() -> CallScope {
-    CallScope::new(Arc::new(TestCall::default()))
-}
+use crate::setup::host::summary;
+use crate::setup::{Setup, scope};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -181,31 +111,6 @@ fn main() {
         });
     }
 
-    let version = setup.load(
-        "testing-probe",
-        r#"{"events":{"text":"pass"}}"#,
-        Isolation::Shared,
-    );
-    let opened = setup
-        .runtime
-        .block_on(worker.open_stream(&version, scope, call));
-    let stream = std::cell::RefCell::new(opened.unwrap().unwrap());
-    let event = StreamEvent::Text(TextDelta {
-        choice: 0,
-        text: "Hello there",
-    });
-    let mut stream = stream.borrow_mut();
-    criterion.bench_function("probe/push, passed", |bencher| {
-        bencher.iter_custom(|count| {
-            setup.runtime.block_on(async {
-                let started = cpu_time();
-                for _ in 0..count {
-                    black_box(stream.push(black_box(&event)).await.unwrap().unwrap());
-                }
-                cpu_time() - started
-            })
-        });
-    });
     criterion.final_summary();
 }
 

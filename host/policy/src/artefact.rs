@@ -4,11 +4,13 @@
 //! program's own compiler did not make: files are authenticated with a key that only Weir has,
 //! and users' uploads never come this way.
 
+use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
@@ -40,6 +42,11 @@ impl Artefact {
         }
     }
 }
+
+/// How the names of compiled components end.
+const SUFFIX: &str = ".cwasm";
+/// A file that is written takes seconds; one older than this was left by a program that was killed.
+const LEFT_OVER_AFTER: Duration = Duration::from_secs(3_600);
 
 /// The directory of compiled components.
 pub(crate) struct Cache {
@@ -99,6 +106,26 @@ impl Cache {
         written
     }
 
+    /// Removes what is kept under other names than these, and what a write left behind that never
+    /// ended; returns the number of files.
+    pub(crate) fn prune(&self, keep: &HashSet<String>) -> io::Result<usize> {
+        let mut removed = 0;
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            // A folder of its own, but nothing is lost by sparing what has another name.
+            let is_waste = name.to_str().is_some_and(|name| {
+                let is_left_over = || name.starts_with('.') && is_older(&entry, LEFT_OVER_AFTER);
+                (name.ends_with(SUFFIX) && !keep.contains(name))
+                    || (name.contains(SUFFIX) && is_left_over())
+            });
+            if is_waste && std::fs::remove_file(entry.path()).is_ok() {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
     /// The code covers the name too, so that no artefact can pass for another.
     fn mac(&self, name: &str, bytes: &[u8]) -> Option<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
@@ -115,7 +142,17 @@ pub(crate) fn name(engine: &wasmtime::Engine, digest: &[u8; 32]) -> String {
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let engine_hash = hasher.0.finalize();
     let engine_hash = engine_hash.get(..8).unwrap_or_default();
-    format!("{}-{}.cwasm", hex::encode(digest), hex::encode(engine_hash))
+    format!(
+        "{}-{}{SUFFIX}",
+        hex::encode(digest),
+        hex::encode(engine_hash)
+    )
+}
+
+fn is_older(entry: &std::fs::DirEntry, than: Duration) -> bool {
+    let modified = entry.metadata().and_then(|meta| meta.modified());
+    let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+    age.is_some_and(|age| age > than)
 }
 
 /// SHA-256 where a `Hasher` is asked for: the standard library's own may change with its version.
@@ -137,6 +174,33 @@ impl Hasher for Sha {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_needs_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path(), [7; 32]).unwrap();
+        for name in ["a.cwasm", "b.cwasm", "c.cwasm"] {
+            let artefact = Artefact::from_compiler(b"code".to_vec());
+            cache.write(name, &artefact).unwrap();
+        }
+        for name in [".d.cwasm.1.1", "notes.txt"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let old = std::time::SystemTime::now() - 2 * LEFT_OVER_AFTER;
+        std::fs::write(dir.path().join(".e.cwasm.1.1"), "x").unwrap();
+        let left_over = std::fs::File::options()
+            .write(true)
+            .open(dir.path().join(".e.cwasm.1.1"));
+        left_over.unwrap().set_modified(old).unwrap();
+        let keep = HashSet::from(["b.cwasm".to_owned()]);
+        assert_eq!(cache.prune(&keep).unwrap(), 3);
+        let mut left: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".d.cwasm.1.1", "b.cwasm", "notes.txt"]);
+    }
 
     #[test]
     fn only_the_very_bytes_under_the_very_name_come_back() {

@@ -15,7 +15,7 @@ use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures,
 };
 
-use crate::artefact::Cache;
+use crate::artefact::{self, Cache};
 use crate::compile::CompileMode;
 use crate::services::Services;
 use crate::state::State;
@@ -150,6 +150,17 @@ impl Engine {
         usize::try_from(self.settings.instances_max)
             .unwrap_or(usize::MAX)
             .saturating_sub(self.permits.available_permits())
+    }
+
+    /// Removes the compiled code of all components but those with these digests; returns how many files
+    /// went. What is in memory stays there. Not to be called while a component is loaded, whose code would
+    /// be compiled again by the next start. Blocks.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn prune(&self, keep: impl IntoIterator<Item = [u8; 32]>) -> std::io::Result<usize> {
+        let name = |digest| artefact::name(&self.wasm, &digest);
+        self.cache.prune(&keep.into_iter().map(name).collect())
     }
 
     /// How many epochs `ms` milliseconds are, at least one.

@@ -342,6 +342,11 @@ impl Pool {
         !instance.is_worn() && !self.core.retired.load(Ordering::Relaxed) && !needed_elsewhere
     }
 
+    /// For how many sweeps none of its instances was taken.
+    pub(crate) fn unused_sweeps(&self) -> u32 {
+        self.unused_sweeps.get()
+    }
+
     /// How many instances are idle.
     pub(crate) fn idle(&self) -> usize {
         self.idle.borrow().len()
@@ -357,12 +362,16 @@ impl Pool {
         true
     }
 
-    /// Drops idle instances that are old, or all of them, also where none was used for a minute. Those with streams only leave the list:
-    /// their streams end on them.
-    pub(crate) fn sweep(&self, all: bool) {
+    /// Counts a sweep without use; there are four a second.
+    pub(crate) fn rest(&self) {
         let unused = self.unused_sweeps.get().saturating_add(1);
         self.unused_sweeps.set(unused);
-        let all = all || unused > IDLE_SWEEPS;
+    }
+
+    /// Drops idle instances that are old, or all of them, also where none was used for a minute. Those
+    /// with streams only leave the list: their streams end on them.
+    pub(crate) fn sweep(&self, all: bool) {
+        let all = all || self.unused_sweeps.get() > IDLE_SWEEPS;
         self.idle.borrow_mut().retain(|slot| {
             let old = slot
                 .instance

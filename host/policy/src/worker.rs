@@ -349,10 +349,18 @@ impl Worker {
         Ok(())
     }
 
-    /// Drops the idle instances of versions that nobody holds any more, those that are old, and
-    /// all of them while another worker waits for one. Calls do the first by themselves; an idle
-    /// worker should do this once a second.
+    /// Drops the idle instances of versions that nobody holds any more, those that are old or were not
+    /// used for a minute, and all of them while another worker waits for one. Calls do the first by
+    /// themselves; a worker should do this four times a second, which is how it tells a minute.
     pub fn sweep(&self) {
+        for pool in self.pools.borrow().values() {
+            pool.rest();
+        }
+        self.let_go();
+    }
+
+    /// The same, at a time that says nothing: swaps come as they please, and must not make a minute short.
+    fn let_go(&self) {
         self.seen_retirements
             .set(self.engine.retirements.load(Ordering::Acquire));
         let all = self.engine.pressed.load(Ordering::Relaxed) > 0;

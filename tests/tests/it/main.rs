@@ -23,6 +23,7 @@ mod policies;
 mod questions;
 mod replay;
 mod rotation;
+mod scale;
 mod sdk;
 mod staged;
 mod start;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode};
-use weir_store::{PolicySetting, PolicyState, PolicyVersion, StoreError};
+use weir_store::PolicySetting;
 
 use super::AdminState;
 use super::auth::Caller;
@@ -264,31 +264,7 @@ pub(super) async fn upload(
         caller.must_be_admin("approving a version")?;
     }
     let quota = state.control.config().tenant_policies.clone();
-    let answer = versions::put(&state, &name, &query, &headers, body, quota.size_max_bytes).await?;
-    make_room(&state, &name, quota.versions_max).await?;
-    Ok(answer)
-}
-
-/// Removes the oldest versions that are not in use, where there are too many.
-async fn make_room(state: &AdminState, name: &str, most: usize) -> Result<(), ApiError> {
-    let _one_at_a_time = state.writes.lock().await;
-    let stored = versions::of(state, name).await?;
-    let known = match state.store.get::<PolicyState>(name).await {
-        Ok(known) => known,
-        Err(StoreError::NotFound) => PolicyState::new(name),
-        Err(error) => return Err(error.into()),
-    };
-    let trial = known.trial.as_ref().map(|trial| &trial.digest);
-    let in_use = [known.active.as_ref(), known.previous.as_ref(), trial];
-    let unused = stored
-        .iter()
-        .rev()
-        .filter(|version| !in_use.contains(&Some(&version.digest)));
-    for version in unused.take(stored.len().saturating_sub(most)) {
-        let id = PolicyVersion::id_of(name, &version.digest);
-        state.store.delete::<PolicyVersion>(&id).await?;
-    }
-    Ok(())
+    versions::put(&state, &name, &query, &headers, body, quota.size_max_bytes).await
 }
 
 /// Puts a stored version of a tenant's policy in force.

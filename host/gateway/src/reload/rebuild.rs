@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use weir_policy::{Failure, FailureKind, Hook, LoadError, Version, VersionSpec};
 use weir_store::{Decider, Entities};
 
+use super::ahead::Ahead;
 use super::assemble::{self, ChannelRegistry, Ingredients, Placed, Sees};
 use super::builtin::builtin;
 use super::code::{self, Code, Layer, Running, read_whole};
@@ -15,7 +17,7 @@ use super::error::ControlError;
 use super::probation::{Budget, Probation};
 use super::status::{PolicyStatus, hooks};
 use super::trials::Tried;
-use super::wanted::{self, Base, Budgets, Wanted};
+use super::wanted::{self, Base, Lasting, Wanted};
 use super::watch::{SeenFile, seen_files};
 use super::{Control, Listed};
 use crate::config::{Config, FailureRule, Mode, Sources};
@@ -52,13 +54,15 @@ pub(super) struct State {
     pub(super) policies: HashMap<Arc<str>, Known>,
     /// A version that was loaded to see whether it can be, for the change that wants it.
     pub(super) preloaded: Option<Arc<Version>>,
+    /// What was loaded side by side, by policy, until the change comes to it.
+    pub(super) ahead: HashMap<Arc<str>, Ahead>,
     /// The policy whose version before is being brought back.
     pub(super) way_back: Option<Arc<str>>,
     /// The files of policies as they looked before they were last read.
     pub(super) seen_files: Vec<SeenFile>,
     keys: KeyRegistry,
     channels: ChannelRegistry,
-    pub(super) budgets: Arc<Budgets>,
+    pub(super) lasting: Arc<Lasting>,
     generation: u64,
     warned: Vec<String>,
 }
@@ -77,7 +81,7 @@ pub(super) struct Known {
     /// Code that was taken out, and what runs in its place as long as nothing else is found.
     pub(super) refused: Option<([u8; 32], Running)>,
     /// What did not load, so that it is not tried again and again.
-    failed: Option<([u8; 32], VersionSpec)>,
+    pub(super) failed: Option<([u8; 32], VersionSpec)>,
     /// What is wrong right now, where what is wanted does not run.
     failing: Option<String>,
     pub(super) last_error: Option<String>,
@@ -92,10 +96,11 @@ impl State {
             sources,
             policies: HashMap::new(),
             preloaded: None,
+            ahead: HashMap::new(),
             way_back: None,
             seen_files: Vec::new(),
             keys: KeyRegistry::default(),
-            budgets: Arc::default(),
+            lasting: Arc::default(),
             channels: ChannelRegistry::default(),
             generation: 0,
             warned: Vec::new(),
@@ -141,7 +146,7 @@ impl Control {
         cause: Cause,
     ) -> Result<(), ControlError> {
         state.seen_files = seen_files(&config);
-        let (entities, wanted) = self.wanted(&config, &state.budgets).await?;
+        let (entities, wanted) = self.wanted(&config, &state.lasting).await?;
         // Before loading: a policy may read its secrets when it starts.
         let before = self
             .parts
@@ -155,6 +160,7 @@ impl Control {
             }
         };
         state.preloaded = None;
+        state.ahead.clear();
         // From here on nothing fails.
         let bindings: Vec<_> = chosen
             .iter()
@@ -195,14 +201,14 @@ impl Control {
     pub(super) async fn wanted(
         &self,
         config: &Arc<Config>,
-        budgets: &Arc<Budgets>,
+        lasting: &Arc<Lasting>,
     ) -> Result<(Entities, Vec<Wanted>), ControlError> {
         let (store, config) = (self.parts.store.clone(), Arc::clone(config));
-        let budgets = Arc::clone(budgets);
+        let lasting = Arc::clone(lasting);
         let gathered = tokio::task::spawn_blocking(move || {
             let entities = store.load_all()?;
             let dropped = code::dropped(config.policies_dir.as_deref());
-            let wanted = wanted::list(&config, &entities, dropped, &budgets)?;
+            let wanted = wanted::list(&config, &entities, dropped, &lasting)?;
             Ok((entities, wanted))
         });
         gathered.await.unwrap_or(Err(ControlError::Stopping))
@@ -234,6 +240,7 @@ impl Control {
         cause: Cause,
     ) -> Result<(Vec<Chosen>, Option<ControlError>), ControlError> {
         let (mut all, mut refused) = (Vec::new(), None);
+        self.load_ahead(state, &wanted, cause).await;
         for wanted in wanted {
             let known = state.known(&wanted.policy.name);
             let (before, told) = (known.running.clone(), known.failing.take());
@@ -342,11 +349,16 @@ impl Control {
         code: &Code,
         spec: VersionSpec,
     ) -> Result<Arc<Version>, ControlError> {
-        let result = self
-            .parts
-            .engine
-            .load(code.bytes.clone(), spec.clone())
-            .await;
+        // Whatever becomes of it, it leaves a compiled file.
+        self.wasteful.store(true, Ordering::Relaxed);
+        let ahead = state.ahead.remove(policy);
+        let result = match ahead.filter(|ahead| ahead.is_of(code, &spec)) {
+            Some(ahead) => ahead.loaded,
+            None => {
+                let engine = &self.parts.engine;
+                engine.load(code.bytes.clone(), spec.clone()).await
+            }
+        };
         result.map_err(|error| {
             let known = state.known(policy);
             known.last_error = Some(format!("{} was refused: {error}", code.layer));
@@ -373,7 +385,7 @@ impl Control {
     /// The code that a policy would run if the API had activated `active`.
     pub(super) async fn code_of(
         &self,
-        state: &mut State,
+        state: &State,
         wanted: &Wanted,
         active: Option<&str>,
     ) -> Result<Option<Code>, ControlError> {
@@ -387,7 +399,8 @@ impl Control {
             return Ok(Some(Code::new(bytes, Layer::Dropped(path.clone()))));
         }
         if let Some(digest) = active {
-            let running = state.known(name).running.as_ref();
+            let known = state.policies.get(name);
+            let running = known.and_then(|known| known.running.as_ref());
             if let Some(running) = running.filter(|running| running.code.digest_hex() == digest) {
                 return Ok(Some(Code {
                     layer: Layer::Upload,
@@ -515,6 +528,9 @@ impl Control {
             known.tried = chosen.tried;
             listed.push(list(position, &chosen.wanted, &known));
             kept.insert(name, known);
+        }
+        if !state.policies.is_empty() {
+            self.wasteful.store(true, Ordering::Relaxed);
         }
         for gone in state.policies.keys() {
             self.parts.metrics.forget_policy(gone);

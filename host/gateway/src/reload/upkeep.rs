@@ -1,5 +1,5 @@
-//! What is done every second: counters and the policies' stores are saved, gauges set, old calls
-//! dropped from the ledger.
+//! What is done every second: counters and the policies' stores are saved, gauges set; now and then old
+//! calls are dropped from the ledger, and compiled code that nobody needs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use weir_counters::{CounterState, KeyValueState};
 use weir_store::{StateKind, StateRow, StoreError};
 
+use super::room::PRUNE_EVERY;
 use super::{Control, ControlParts};
 use crate::telemetry::HealthShown;
 
@@ -91,6 +92,7 @@ pub(super) async fn run(control: Weak<Control>) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut next_purge = Instant::now() + FIRST_PURGE_AFTER;
+    let mut next_prune = Instant::now() + PRUNE_EVERY;
     for tick in 0_u64.. {
         ticks.tick().await;
         let Some(control) = control.upgrade() else {
@@ -101,6 +103,10 @@ pub(super) async fn run(control: Weak<Control>) {
         if tick % SWEEP_EVERY == 0 {
             control.parts.limits.sweep();
             control.parts.key_values.sweep();
+        }
+        if next_prune <= Instant::now() {
+            next_prune = Instant::now() + PRUNE_EVERY;
+            tokio::spawn(Arc::clone(&control).prune_compiled());
         }
         if next_purge <= Instant::now() {
             next_purge = Instant::now() + PURGE_EVERY;
@@ -170,7 +176,8 @@ impl Control {
             (false, Some(failure)) => metrics.ledger_stopped(failure),
             (false, None) => metrics.ledger_stopped(&"too many finished calls wait to be written"),
         }
-        metrics.set_policy_versions_live(self.parts.engine.live_versions());
+        let engine = &self.parts.engine;
+        metrics.set_policies_live(engine.live_versions(), engine.live_instances());
         let now_ms = self.parts.clock.now_ms();
         for channel in self.published.load().channels.iter() {
             let (mut usable, mut cooling, mut disabled) = (0, 0, 0);
@@ -191,7 +198,9 @@ impl Control {
         }
         // While something is being changed there is time: the next look is soon.
         if let Ok(state) = self.state.try_lock() {
-            self.parts.metrics.set_tenants_cpu(&state.budgets.seconds());
+            self.parts
+                .metrics
+                .set_tenants_cpu(&state.lasting.budgets.seconds());
         }
     }
 }

@@ -20,7 +20,7 @@ const REMEMBERED_MAX: usize = 100;
 impl Control {
     /// Loads `bytes` with the policy's settings, keeps them by digest, and activates them if asked;
     /// unless they may do more than the version in force: then they wait for `approve`, which may be
-    /// said at once.
+    /// said at once. The oldest unused versions make room, where there are too many.
     ///
     /// # Errors
     /// There is no such policy; a file provides its code and the version is to be activated; the
@@ -34,11 +34,29 @@ impl Control {
     ) -> Result<VersionReport, ControlError> {
         let mut state = self.state.lock().await;
         let mut wanted = self.find(&state, policy).await?;
+        let report = self
+            .upload_as(&mut state, &mut wanted, bytes, activate, approve)
+            .await?;
+        if let Err(error) = self.make_room(&state, &wanted, &report.digest).await {
+            tracing::warn!(policy, %error, "old versions could not be removed");
+        }
+        Ok(report)
+    }
+
+    async fn upload_as(
+        &self,
+        state: &mut State,
+        wanted: &mut Wanted,
+        bytes: Bytes,
+        activate: bool,
+        approve: bool,
+    ) -> Result<VersionReport, ControlError> {
+        let policy = &*Arc::clone(&wanted.policy.name);
         if activate {
-            writable(&wanted)?;
+            writable(wanted)?;
         }
         let code = Code::new(bytes, Layer::Upload);
-        let version = self.try_load(&mut state, &wanted, &code).await?;
+        let version = self.try_load(state, wanted, &code).await?;
         let report = VersionReport::new(policy, &version, activate);
         let kept = PolicyVersion {
             policy: policy.to_owned(),
@@ -51,10 +69,10 @@ impl Control {
         };
         self.parts.store.put(&kept).await?;
         if approve {
-            self.note_approved(&mut wanted, &report.digest).await?;
+            self.note_approved(wanted, &report.digest).await?;
         }
         if let Err(ControlError::ApprovalNeeded { more, .. }) =
-            self.approved(&state, &wanted, &version)
+            self.approved(state, wanted, &version)
         {
             self.parts.metrics.policy_version_held(
                 policy,
@@ -70,7 +88,7 @@ impl Control {
         }
         if activate {
             let target = Some(report.digest.clone());
-            self.make_active(&mut state, &wanted, target, Some(version))
+            self.make_active(state, wanted, target, Some(version))
                 .await?;
             return Ok(report);
         }
@@ -184,7 +202,7 @@ impl Control {
 
     /// The policy of this name, as it should be.
     pub(super) async fn find(&self, state: &State, policy: &str) -> Result<Wanted, ControlError> {
-        let (_, wanted) = self.wanted(&state.config, &state.budgets).await?;
+        let (_, wanted) = self.wanted(&state.config, &state.lasting).await?;
         let found = wanted
             .into_iter()
             .find(|wanted| *wanted.policy.name == *policy);

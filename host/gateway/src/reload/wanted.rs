@@ -10,7 +10,7 @@ use weir_store::{Entities, PolicySetting, PolicyState, TrialKind};
 
 use super::error::ControlError;
 use super::written;
-use crate::config::{self, Config, Globs, PolicySource, TenantPolicies};
+use crate::config::{self, Config, ConfigErrors, Globs, PolicySource, TenantPolicies};
 
 /// Instances of one policy of a tenant, in all workers together.
 const TENANT_INSTANCES_MAX: u32 = 32;
@@ -59,7 +59,7 @@ pub(super) fn list(
     config: &Config,
     entities: &Entities,
     dropped: Vec<(String, PathBuf)>,
-    budgets: &Budgets,
+    lasting: &Lasting,
 ) -> Result<Vec<Wanted>, ControlError> {
     let mut dropped: HashMap<_, _> = dropped.into_iter().collect();
     let states = entities
@@ -104,7 +104,7 @@ pub(super) fn list(
         let (policy, _) = written::policy(&name, &json!({})).map_err(ControlError::Config)?;
         wanted.push(parts.wanted(policy, Base::Nothing, None));
     }
-    wanted.extend(parts.of_tenants(config, of_tenants, budgets));
+    wanted.extend(parts.of_tenants(config, of_tenants, lasting));
     Ok(wanted)
 }
 
@@ -176,7 +176,7 @@ impl Parts<'_> {
         &mut self,
         config: &Config,
         mut settings: Vec<&PolicySetting>,
-        budgets: &Budgets,
+        Lasting { budgets, read }: &Lasting,
     ) -> Vec<Wanted> {
         settings.sort_by_key(|setting| (owner_of(&setting.name), setting.position));
         let mut counts: HashMap<&str, usize> = HashMap::new();
@@ -187,8 +187,8 @@ impl Parts<'_> {
             };
             let count = counts.entry(tenant).or_default();
             *count += 1;
-            let read = written::policy(name, &setting.settings);
-            let (Ok((mut policy, _)), true) = (read, *count <= config.tenant_policies.policies_max)
+            let policy = read.policy(setting, name);
+            let (Ok(mut policy), true) = (policy, *count <= config.tenant_policies.policies_max)
             else {
                 tracing::warn!(
                     policy = setting.name,
@@ -207,11 +207,45 @@ impl Parts<'_> {
             all.push(wanted);
         }
         budgets.keep(|tenant| counts.contains_key(tenant));
+        read.keep(|policy| owner_of(policy).is_some_and(|(tenant, _)| counts.contains_key(tenant)));
         all
     }
 }
 
-/// The computing time of each tenant, kept across snapshots.
+/// What is kept of tenants' policies from one snapshot to the next.
+#[derive(Debug, Default)]
+pub(super) struct Lasting {
+    pub(super) budgets: Budgets,
+    read: ReadPolicies,
+}
+
+/// Settings as they were last read, by the policy's full name: reading takes a tenth of a millisecond,
+/// and a change concerns one policy of perhaps thousands.
+#[derive(Debug, Default)]
+struct ReadPolicies(Mutex<HashMap<String, (serde_json::Value, config::Policy)>>);
+
+impl ReadPolicies {
+    /// The policy with these settings, and a tenant's name for it.
+    fn policy(&self, setting: &PolicySetting, name: &str) -> Result<config::Policy, ConfigErrors> {
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((settings, policy)) = read.get(&setting.name)
+            && *settings == setting.settings
+        {
+            return Ok(policy.clone());
+        }
+        let (policy, _) = written::policy(name, &setting.settings)?;
+        let kept = (setting.settings.clone(), policy.clone());
+        read.insert(setting.name.clone(), kept);
+        Ok(policy)
+    }
+
+    fn keep(&self, is_wanted: impl Fn(&str) -> bool) {
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        read.retain(|policy, _| is_wanted(policy));
+    }
+}
+
+/// The computing time of each tenant.
 #[derive(Debug, Default)]
 pub(super) struct Budgets(Mutex<HashMap<Arc<str>, Arc<CpuBudget>>>);
 

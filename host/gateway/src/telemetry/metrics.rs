@@ -48,6 +48,7 @@ pub struct Metrics {
     // What only events count is theirs: see `events.rs`.
     pub(super) policy_failures: IntCounterVec,
     pub(super) policy_versions_live: IntGauge,
+    pub(super) policy_instances: IntGauge,
     pub(super) policy_swaps: IntCounterVec,
     pub(super) ledger_backlog: IntGauge,
     pub(super) ledger_accepting: IntGauge,
@@ -172,6 +173,7 @@ impl Metrics {
             alerts_total: make.counters(&names::ALERTS)?,
             policy_failures: make.counters(&names::POLICY_FAILURES)?,
             policy_versions_live: make.gauge(&names::POLICY_VERSIONS_LIVE)?,
+            policy_instances: make.gauge(&names::POLICY_INSTANCES)?,
             policy_swaps: make.counters(&names::POLICY_SWAPS)?,
             ledger_backlog: make.gauge(&names::LEDGER_BACKLOG)?,
             ledger_accepting: make.gauge(&names::LEDGER_ACCEPTING)?,
@@ -293,10 +295,11 @@ impl Metrics {
             .set(i64::try_from(rows).unwrap_or(i64::MAX));
     }
 
-    /// Policy versions in memory.
-    pub fn set_policy_versions_live(&self, versions: usize) {
-        self.policy_versions_live
-            .set(i64::try_from(versions).unwrap_or(i64::MAX));
+    /// Policy versions and instances in memory.
+    pub fn set_policies_live(&self, versions: usize, instances: usize) {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.policy_versions_live.set(number(versions));
+        self.policy_instances.set(number(instances));
     }
 
     /// Counts a refusal. Takes a read lock: refusals are no part of the path that must be fast.

@@ -142,6 +142,11 @@ pub(super) const POLICY_VERSIONS_LIVE: Family = family(
     "Policy versions in memory: the current ones, and old ones that calls still finish on.",
     &[],
 );
+pub(super) const POLICY_INSTANCES: Family = family(
+    "weir_policy_instances",
+    "Instances of policies in memory, idle ones included; those that nobody used for a minute go.",
+    &[],
+);
 pub(super) const POLICY_SWAPS: Family = family(
     "weir_policy_swaps_total",
     "New policy versions, by what became of them.",

@@ -24,7 +24,7 @@ impl Worker {
         for_stream: bool,
     ) -> Result<Lease, FailureKind> {
         if self.seen_retirements.get() != self.engine.retirements.load(Ordering::Relaxed) {
-            self.sweep();
+            self.let_go();
         }
         if let Some(cpu) = core.spec.cpu.as_ref().filter(|cpu| cpu.is_spent()) {
             return Err(FailureKind::CpuSpent {
@@ -102,9 +102,11 @@ impl Worker {
             return Some(permit);
         }
         let pools = self.pools.borrow();
-        let richest = pools.values().max_by_key(|pool| pool.idle())?;
-        // The richest may hold nothing but instances with streams.
-        if richest.drop_one() || pools.values().any(|pool| pool.drop_one()) {
+        let idle = pools.values().filter(|pool| pool.idle() > 0);
+        // The one that was not used for longest; among those in use, the one with the most.
+        let coldest = idle.max_by_key(|pool| (pool.unused_sweeps(), pool.idle()))?;
+        // It may hold nothing but instances with streams.
+        if coldest.drop_one() || pools.values().any(|pool| pool.drop_one()) {
             Arc::clone(permits).try_acquire_owned().ok()
         } else {
             None

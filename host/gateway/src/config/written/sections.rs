@@ -109,8 +109,9 @@ settings! {
 settings! {
     /// What policies may use of the machine.
     pub struct Runtime {
-        /// Most instances of policies at one time.
-        instances_max: usize = 256, within 1..=100_000;
+        /// Most instances of policies at one time. Each worker has its own of each policy: where policies in
+        /// use times workers are more than this, calls wait for new ones to be made, 20 µs and more each.
+        instances_max: usize = 512, within 1..=100_000;
         /// Most memory of one instance; a policy's own `memory_max_bytes` can only be lower.
         memory_max_bytes: usize = 67_108_864, within 65_536..=4_294_967_296;
         /// Time for compiling one policy.
@@ -126,6 +127,9 @@ settings! {
         models_depth_max: u32 = 2, within 1..=8;
         /// Largest file of a policy.
         policy_size_max_bytes: usize = 33_554_432, within 1_024..=1_073_741_824;
+        /// Stored versions of one policy of the operator's. Beyond that the oldest go with each upload,
+        /// but never the one in force, the one before it, or one that is tried.
+        versions_max: usize = 50, within 3..=1_000;
         /// Failures of a new version within `rollback_window_ms` that bring back the version before.
         /// 0: never.
         failures_before_rollback: u32 = 5, within 0..=1_000_000;

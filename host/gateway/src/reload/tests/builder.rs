@@ -383,7 +383,7 @@ fn the_chain_is_the_files_then_the_apis_then_what_was_dropped() {
         &config(text),
         &entities,
         dropped(&["zeta", "mine", "alpha"]),
-        &wanted::Budgets::default(),
+        &wanted::Lasting::default(),
     )
     .unwrap();
     let names: Vec<_> = chain.iter().map(|wanted| &*wanted.policy.name).collect();
@@ -409,7 +409,7 @@ fn the_chain_is_the_files_then_the_apis_then_what_was_dropped() {
         &config(""),
         &entities,
         dropped(&[]),
-        &wanted::Budgets::default(),
+        &wanted::Lasting::default(),
     )
     .unwrap();
     let names: Vec<_> = chain.iter().map(|wanted| &*wanted.policy.name).collect();

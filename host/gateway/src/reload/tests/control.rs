@@ -142,7 +142,7 @@ impl Bench {
 
     /// Waits for something that another task brings about.
     async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        for _ in 0..200 {
+        for _ in 0..800 {
             if holds(self) {
                 return;
             }
@@ -291,6 +291,47 @@ async fn uploads_decide_and_rollbacks_bring_back() {
     assert_eq!(bench.policy("limits").source, "upload");
     bench.control.rollback("limits").await.unwrap();
     assert_eq!(bench.digest("limits"), builtin);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_versions_make_room_and_their_code_goes() {
+    let bench = Bench::start("default_chain = false\n[runtime]\nversions_max = 4").await;
+    bench.make("mine", json!({})).await;
+    let mut digests = Vec::new();
+    for mark in 0..9 {
+        let wasm = another(&wasm(PROBE), mark);
+        // The second is the last that is in force: the others are only stored.
+        let uploaded = bench.control.upload("mine", wasm, mark < 2, true).await;
+        digests.push(uploaded.unwrap().digest);
+    }
+    let query = weir_store::ListQuery {
+        parent: Some("mine".to_owned()),
+        ..weir_store::ListQuery::default()
+    };
+    let stored = bench.store.list::<weir_store::PolicyVersion>(query).await;
+    let mut stored: Vec<_> = stored
+        .unwrap()
+        .items
+        .into_iter()
+        .map(|version| version.digest)
+        .collect();
+    // The one before, the one in force, and the newest.
+    let mut expected = [&digests[..2], &digests[7..]].concat();
+    stored.sort();
+    expected.sort();
+    assert_eq!(stored, expected);
+    let compiled = || {
+        let files = std::fs::read_dir(bench.dir.path().join("compiled")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut digests: Vec<_> = names.map(|name| name[..64].to_owned()).collect();
+        digests.sort();
+        digests
+    };
+    assert_eq!(compiled().len(), 9);
+    Arc::clone(&bench.control).prune_compiled().await;
+    assert_eq!(compiled(), expected);
+    bench.control.rollback("mine").await.unwrap();
+    assert_eq!(bench.digest("mine"), Some(digests[0].clone()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
