@@ -14,21 +14,44 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
+use crate::inspect::Facts;
+
 /// Bytes of the authentication code in front of each artefact.
 const TAG_BYTES: usize = 32;
 
 /// A compiled component that this program's compiler made: it was just compiled, or its
-/// authentication code was checked.
+/// authentication code was checked. In front of the code are the names of what it imports and exports,
+/// with their length before them.
 pub(crate) struct Artefact(Vec<u8>);
+
+/// Bytes of that length.
+pub(crate) const LENGTH_BYTES: usize = 4;
 
 impl Artefact {
     /// Takes what the compiler has just put out.
-    pub(crate) fn from_compiler(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub(crate) fn from_compiler(facts: &Facts, code: &[u8]) -> Self {
+        let lines = facts.to_lines();
+        // Far fewer than would not fit: `inspect` bounds them.
+        let length = u32::try_from(lines.len()).unwrap_or(0).to_le_bytes();
+        Self([&length, lines.as_bytes(), code].concat())
+    }
+
+    /// What it imports and exports, and the code.
+    fn parts(&self) -> Option<(&[u8], &[u8])> {
+        let (length, rest) = self.0.split_first_chunk::<LENGTH_BYTES>()?;
+        rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+    }
+
+    /// What it imports and exports.
+    pub(crate) fn facts(&self) -> Option<Facts> {
+        Facts::from_lines(self.parts()?.0)
     }
 
     /// The component, ready to be linked.
     pub(crate) fn open(&self, engine: &wasmtime::Engine) -> wasmtime::Result<Component> {
+        let (_, code) = self
+            .parts()
+            .ok_or_else(|| wasmtime::format_err!("the compiled component is cut off"))?;
         // SAFETY: `deserialize` runs whatever it is given, so the bytes must come from this
         // version of wasmtime's own compiler, unchanged. The two constructors of `Artefact` see to
         // that: one takes the output of the compiler itself, the other bytes whose code was
@@ -36,7 +59,7 @@ impl Artefact {
         // was of the same version and settings is checked by wasmtime.
         #[expect(unsafe_code, reason = "the only way to load compiled code; see above")]
         unsafe {
-            Component::deserialize(engine, &self.0)
+            Component::deserialize(engine, code)
         }
     }
 }
@@ -115,7 +138,12 @@ pub(crate) fn name(engine: &wasmtime::Engine, digest: &[u8; 32]) -> String {
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let engine_hash = hasher.0.finalize();
     let engine_hash = engine_hash.get(..8).unwrap_or_default();
-    format!("{}-{}.cwasm", hex::encode(digest), hex::encode(engine_hash))
+    // The form of the file is a part of its name: one of an older form is made again.
+    format!(
+        "{}-{}.policy",
+        hex::encode(digest),
+        hex::encode(engine_hash)
+    )
 }
 
 /// SHA-256 where a `Hasher` is asked for: the standard library's own may change with its version.
@@ -142,10 +170,11 @@ mod tests {
     fn only_the_very_bytes_under_the_very_name_come_back() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path(), [7; 32]).unwrap();
-        cache
-            .write("a.cwasm", &Artefact::from_compiler(b"code".to_vec()))
-            .unwrap();
-        assert_eq!(cache.read("a.cwasm").unwrap().0, b"code");
+        let artefact = Artefact::from_compiler(&Facts::default(), b"code");
+        cache.write("a.cwasm", &artefact).unwrap();
+        let read = cache.read("a.cwasm").unwrap();
+        assert_eq!(read.parts().unwrap().1, b"code");
+        assert_eq!(read.facts(), Some(Facts::default()));
 
         std::fs::copy(dir.path().join("a.cwasm"), dir.path().join("b.cwasm")).unwrap();
         assert!(cache.read("b.cwasm").is_none(), "another name");

@@ -34,6 +34,7 @@ mod slot;
 mod state;
 mod stdio;
 mod stream;
+mod turn;
 
 pub use compile::{CompileMode, compile_main};
 pub use engine::{Engine, EngineError, EngineSettings};

@@ -14,6 +14,7 @@ mod dialects;
 mod disk;
 mod faults;
 mod hangup;
+mod hostile;
 mod keys;
 mod limits;
 mod policies;
