@@ -123,7 +123,7 @@ fn measure(
         return Ok(());
     }
     let labels = labels
-        .iter(&mut store)
+        .iter(&mut store)?
         .collect::<wasmtime::Result<Labels>>()?;
     record(store.data(), &name.to_str(&store)?, &labels);
     Ok(())

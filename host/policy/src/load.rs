@@ -92,7 +92,7 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::load`], of the steps that do not need the policy's settings.
     pub async fn prepare(self: &Arc<Self>, bytes: impl Into<Vec<u8>>) -> Result<(), LoadError> {
-        let everything = Grants::everything();
+        let everything = Arc::new(Grants::everything());
         let bytes = self.fitting(bytes.into())?;
         self.ready(bytes, &everything).await.map(drop)
     }

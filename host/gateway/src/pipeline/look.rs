@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::Response;
 use weir_base::{Blame, Fault};
-use weir_policy::{Hook, Stream, WholeReply};
+use weir_policy::{Failure, Hook, Stream, WholeReply};
 use weir_store::{Decision, Ended};
 use weir_wire::error::stream_error;
 use weir_wire::events::{Action, Event, Output, View};
@@ -151,6 +151,8 @@ pub struct Looker {
     stream: Option<Stream>,
     spent: Duration,
     verdict: Cow<'static, str>,
+    /// How it failed, if it did.
+    failure: Option<Failure>,
     /// What it made of each event, where that is compared with what another version did.
     actions: DefaultHasher,
 }
@@ -176,6 +178,7 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
                 stream: Some(stream),
                 spent: running.elapsed(),
                 verdict: Cow::Borrowed("allow"),
+                failure: None,
                 actions: DefaultHasher::new(),
             }),
             Ok(None) => {}
@@ -313,7 +316,13 @@ impl Looking {
                 return;
             }
         }
-        self.send_held(out).await;
+        match self.send_held(out).await {
+            Err(fault) if !broke => {
+                self.refuse(&fault, out);
+                return;
+            }
+            _ => {}
+        }
         if let Some(view) = self.view.take() {
             out.extend_from_slice(&view.close());
         }
@@ -327,7 +336,7 @@ impl Looking {
         };
         let seen = view.decode(&event);
         if view.is_closing() && !self.held_sent {
-            self.send_held(out).await;
+            self.send_held(out).await?;
         }
         let mut actions = Vec::with_capacity(seen.len());
         for part in &seen {
@@ -366,25 +375,26 @@ impl Looking {
         })
     }
 
-    /// What each policy held back goes through the ones after it.
-    async fn send_held(&mut self, out: &mut BytesMut) {
+    /// What each policy held back goes through the ones after it. A refusal of any of them ends the
+    /// stream, as one in the middle does: it must not look whole without what was held back.
+    async fn send_held(&mut self, out: &mut BytesMut) -> Result<(), Fault> {
         self.held_sent = true;
         let mut held = Vec::new();
         for at in 0..self.lookers.len() {
             let Some(looker) = self.lookers.get_mut(at) else {
                 continue;
             };
-            for part in looker.close().await {
-                match self.through(part.clone(), at + 1).await {
-                    Ok(Action::Keep) => held.push(part),
-                    Ok(Action::Replace(parts)) => held.extend(parts),
-                    Err(_) => {}
+            for part in looker.close().await? {
+                match self.through(part.clone(), at + 1).await? {
+                    Action::Keep => held.push(part),
+                    Action::Replace(parts) => held.extend(parts),
                 }
             }
         }
         if let Some(view) = self.view.as_mut().filter(|_| !held.is_empty()) {
             out.extend_from_slice(&view.make(&held));
         }
+        Ok(())
     }
 
     /// A policy refused the rest of the stream.
@@ -402,6 +412,11 @@ impl Looking {
     fn over(&mut self, ended: Ended) {
         if let Some(open) = self.reading.open() {
             for looker in &self.lookers {
+                if let Some(failure) = &looker.failure {
+                    let (name, hook) = (&looker.binding.name, failure.hook.as_str());
+                    let metrics = &open.worker.shared.metrics;
+                    metrics.policy_failed(name, hook, failure.code(), failure);
+                }
                 open.decisions.push(looker.decision());
                 open.answers.extend(looker.answered());
             }
@@ -443,36 +458,35 @@ impl Looker {
                     Ok(None)
                 }
             }
-            Err(failure) => {
-                self.verdict = Cow::Owned(format!("failed:{}", failure.code()));
-                self.stream = None;
-                let denies = enforced && self.binding.on_failure == OnFailure::Deny;
-                if denies {
-                    Err(super::hook::failure_fault(&self.binding, &failure))
-                } else {
-                    Ok(None)
-                }
-            }
+            Err(failure) => self.failed(failure).map(|()| None),
         }
     }
 
+    /// The policy failed: the rest of the stream goes on without it, or not at all.
+    fn failed(&mut self, failure: Failure) -> Result<(), Fault> {
+        self.stream = None;
+        self.verdict = Cow::Owned(format!("failed:{}", failure.code()));
+        let enforced = self.binding.mode == Mode::Enforce;
+        let denies = enforced && self.binding.on_failure == OnFailure::Deny;
+        let fault = denies.then(|| super::hook::failure_fault(&self.binding, &failure));
+        self.failure = Some(failure);
+        fault.map_or(Ok(()), Err)
+    }
+
     /// The stream is over for this policy: what it held back.
-    async fn close(&mut self) -> Vec<Event> {
+    async fn close(&mut self) -> Result<Vec<Event>, Fault> {
         let Some(stream) = self.stream.take() else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let started = Instant::now();
         let held = stream.close().await;
         self.ran(started);
         match held {
             Ok(held) if self.binding.mode == Mode::Enforce => {
-                held.into_iter().map(neutral::made).collect()
+                Ok(held.into_iter().map(neutral::made).collect())
             }
-            Ok(_) => Vec::new(),
-            Err(failure) => {
-                self.verdict = Cow::Owned(format!("failed:{}", failure.code()));
-                Vec::new()
-            }
+            Ok(_) => Ok(Vec::new()),
+            Err(failure) => self.failed(failure).map(|()| Vec::new()),
         }
     }
 

@@ -76,7 +76,7 @@ impl Arena {
             &tenant("evil", EVIL),
             &provider.channel("openai", "main", "models = [\"m\"]"),
             &format!(
-                "\n[[policy]]\nname = \"good\"\nsource = \"file:{}\"\ntenants = [\"good\"]\ndeadline_ms = 2000\nwait_max_ms = 10000\n[policy.config]\naccess = {{ do = [\"allow\"] }}\nreply = {{ append = \" \" }}\nevents = {{ text = \"uppercase\", append = \" (end)\" }}\n",
+                "\n[[policy]]\nname = \"good\"\nsource = \"file:{}\"\ntenants = [\"good\"]\ndeadline_ms = 2000\nwait_max_ms = 10000\n[policy.config]\naccess = {{ do = [\"allow\"] }}\nreply = {{ append = \" \" }}\nevents = {{ text = \"uppercase\", append = \" (end)\" }}\naudit = {{ models = [\"m\"], do = [{{ count = \"audited\" }}] }}\nanswer = {{ models = [\"stored-*\"], stored = \"audited\" }}\n",
                 policy_file("testing-probe").display()
             ),
         ]
@@ -130,17 +130,18 @@ impl Arena {
     }
 
     /// Calls of the tenant `good` while nothing else happens, then again while `work` runs, over and
-    /// over, on other threads. Fails where one of them is wrong, or all are much slower.
+    /// over, on so many other threads. Fails where one of them is wrong, or all are much slower.
     pub(super) fn beside<T: Send>(
         &self,
         what: &str,
+        workers: usize,
         work: impl Fn(usize) -> T + Sync,
     ) -> Beside<T> {
         let quiet = self.calls_of_good(what, QUIET_CALLS);
         let is_over = AtomicBool::new(false);
         let (is_over, work) = (&is_over, &work);
         let (disturbed, did) = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..EVIL_CALLERS)
+            let workers: Vec<_> = (0..workers)
                 .map(|number| {
                     scope.spawn(move || {
                         let mut did = vec![work(number)];
@@ -181,7 +182,7 @@ impl Arena {
     pub(super) fn beside_evil(&self, what: &str) -> Beside<Reply> {
         let clients: Vec<Client> = (0..EVIL_CALLERS).map(|_| self.evil()).collect();
         let turns: Vec<AtomicBool> = (0..EVIL_CALLERS).map(|_| AtomicBool::new(false)).collect();
-        self.beside(what, |number| {
+        self.beside(what, EVIL_CALLERS, |number| {
             let client = &clients[number];
             if turns[number].fetch_xor(true, Ordering::SeqCst) {
                 client.chat("m")

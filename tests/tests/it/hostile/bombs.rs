@@ -1,1 +1,397 @@
-//! To come.
+//! What must be refused when it is loaded: clearly, within bounds of time and memory, and while other
+//! tenants' calls go on.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use weir_tests::{Reply, eventually, policy};
+
+use super::arena::{Arena, HEAD, Hostile, report};
+use super::guests::{
+    ACCESS, authorizing, module, policy as from_text, trapping, with_another_type,
+};
+
+/// What becomes of it.
+enum Fate {
+    /// It is refused with a code that begins like this, and a sentence that holds this.
+    Refused(&'static str, &'static str),
+    /// It is refused or not, in time.
+    Either,
+}
+
+struct Bomb {
+    what: &'static str,
+    code: fn() -> Vec<u8>,
+    fate: Fate,
+}
+
+/// A number as WebAssembly writes it.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let byte = (number & 0x7f) as u8;
+        number >>= 7;
+        bytes.push(if number == 0 { byte } else { byte | 0x80 });
+        if number == 0 {
+            return bytes;
+        }
+    }
+}
+
+fn section(id: u8, contents: &[u8]) -> Vec<u8> {
+    [&[id], leb(contents.len()).as_slice(), contents].concat()
+}
+
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+/// A component in a component in a component, so often.
+fn nested(depth: usize) -> Vec<u8> {
+    let mut component = COMPONENT.to_vec();
+    for _ in 0..depth {
+        component = [COMPONENT, &section(4, &component)].concat();
+    }
+    component
+}
+
+/// A component with so many types, each made of the one before by `of`, that imports the last.
+fn types(count: usize, first: &[u8], of: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
+    let mut types = leb(count);
+    types.extend(first);
+    for number in 1..count {
+        types.extend(of(number - 1));
+    }
+    // One import, its name, and that it is equal to a type.
+    let import = [&[1, 0, 1, b't', 3, 0], leb(count - 1).as_slice()].concat();
+    [COMPONENT, &section(7, &types), &section(10, &import)].concat()
+}
+
+/// The same, where a type is named by a signed number.
+fn reference(number: usize) -> Vec<u8> {
+    let mut bytes = leb(number);
+    if bytes.last().is_some_and(|byte| byte & 0x40 != 0) {
+        if let Some(last) = bytes.last_mut() {
+            *last |= 0x80;
+        }
+        bytes.push(0);
+    }
+    bytes
+}
+
+fn starting(body: &str) -> Vec<u8> {
+    let items = format!("export weir:policy/lifecycle@0.1.0; {ACCESS}");
+    let more = r#"(func (export "weir:policy/access@0.1.0#authorize")
+        (param i32 i32 i32 i32 i32 i32) (result i32) (i32.const 64))"#;
+    module(&items, more, "weir:policy/lifecycle@0.1.0#init", 2, body)
+}
+
+fn bombs() -> Vec<Bomb> {
+    use Fate::{Either, Refused};
+    let bomb = |what, code, fate| Bomb { what, code, fate };
+    vec![
+        bomb(
+            "no WebAssembly",
+            || b"not wasm at all".to_vec(),
+            Refused("policy_not_wasm", "neither"),
+        ),
+        bomb(
+            "a file that is cut off",
+            || policy("testing-probe")[..1000].to_vec(),
+            Refused("policy_not_componentizable", "unexpected end"),
+        ),
+        bomb(
+            "a file of 40 MB",
+            || [COMPONENT, &vec![0; 40 << 20]].concat(),
+            Refused("", "33554432"),
+        ),
+        bomb(
+            "no hook",
+            || policy("testing-empty"),
+            Refused("policy_no", ""),
+        ),
+        bomb(
+            "an import that does not exist",
+            || {
+                trapping(
+                    "package test:guest; interface nothing { f: func(); } world guest { import nothing; export weir:policy/access@0.1.0; }",
+                )
+            },
+            Refused("policy_unknown_import", "test:guest/nothing"),
+        ),
+        bomb(
+            "an import that was not granted",
+            || policy("testing-forbidden"),
+            Refused("policy_not_granted", "grants.http"),
+        ),
+        bomb(
+            "a hook of another type",
+            with_another_type,
+            Refused("policy_wrong_type", "weir:policy/access"),
+        ),
+        bomb(
+            "an import with a name of 100 kB",
+            || {
+                let name = "x".repeat(100_000);
+                authorizing(&format!("(import \"{name}\" \"f\" (func))"), "")
+            },
+            Refused("policy_not_componentizable", "[cut]"),
+        ),
+        bomb(
+            "10,000 components in each other",
+            || nested(10_000),
+            Refused("policy_invalid", ""),
+        ),
+        bomb(
+            "a type of 2^60 parts",
+            || {
+                types(60, &[0x6f, 2, 0x7d, 0x7d], |before| {
+                    [&[0x6f, 2], reference(before).as_slice(), &reference(before)].concat()
+                })
+            },
+            Refused("policy_invalid", ""),
+        ),
+        bomb(
+            "100,000 lists in each other",
+            || {
+                types(100_000, &[0x70, 0x7d], |before| {
+                    [&[0x70], reference(before).as_slice()].concat()
+                })
+            },
+            Refused("policy_", ""),
+        ),
+        bomb(
+            "a table of ten million",
+            || authorizing("(table 10000000 funcref)", ""),
+            Refused("policy_", "table"),
+        ),
+        bomb(
+            "a hundred memories",
+            || authorizing(&"(memory 1)".repeat(100), ""),
+            Refused("policy_", "memories"),
+        ),
+        bomb(
+            "a memory of 4 GiB",
+            || authorizing("(memory 65535)", ""),
+            Refused("policy_", "memory"),
+        ),
+        bomb(
+            "data for a memory that is not there",
+            || {
+                let data = format!("(data (i32.const 0) \"{}\")", "x".repeat(20 << 20));
+                authorizing(&data, "")
+            },
+            Refused("policy_start_failed", "out of bounds"),
+        ),
+        bomb(
+            "a million functions",
+            || authorizing(&"(func)".repeat(1_000_000), ""),
+            Either,
+        ),
+        bomb(
+            "a function of half a million steps",
+            || authorizing("", &"(drop (i32.load (i32.const 1)))".repeat(500_000)),
+            Either,
+        ),
+        bomb(
+            "30,000 blocks in each other",
+            || {
+                authorizing(
+                    "",
+                    &["block ".repeat(30_000), "end ".repeat(30_000)].concat(),
+                )
+            },
+            Either,
+        ),
+        bomb(
+            "100,000 functions like an interpreter's",
+            || {
+                let body = "(drop (i32.add (i32.load (local.get 0)) (i32.mul (local.get 0) (i32.const 7)))) (if (local.get 0) (then (i32.store (local.get 0) (i32.const 5))))";
+                authorizing(&format!("(func (param i32) {body})").repeat(100_000), "")
+            },
+            Either,
+        ),
+        bomb(
+            "a start that never ends",
+            || {
+                from_text(
+                    ACCESS,
+                    r#"(module (memory (export "memory") 1)
+            (func $spin (loop (br 0))) (start $spin)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+            (func (export "weir:policy/access@0.1.0#authorize") (param i32 i32 i32 i32 i32 i32) (result i32) unreachable))"#,
+                )
+            },
+            Refused("policy_start_failed", "1000 ms"),
+        ),
+        bomb(
+            "an init that never ends",
+            || starting("(loop (br 0))"),
+            Refused("policy_start_failed", "1000 ms"),
+        ),
+        bomb(
+            "an init that traps",
+            || starting("unreachable"),
+            Refused("policy_start_failed", "unreachable"),
+        ),
+        bomb(
+            "an init that takes memory without end",
+            || {
+                starting(
+                    "(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable",
+                )
+            },
+            Refused("policy_start_failed", "memory"),
+        ),
+        bomb(
+            "an init with an error of a megabyte",
+            || {
+                starting(
+            "(i32.store8 (i32.const 128) (i32.const 1)) (i32.store (i32.const 132) (i32.const 256)) (i32.store (i32.const 136) (i32.const 1))
+             (i32.store (i32.const 256) (i32.const 65536)) (i32.store (i32.const 260) (i32.const 1000000)) (return (i32.const 128))",
+        )
+            },
+            Refused("policy_config_refused", "[cut]"),
+        ),
+        bomb(
+            "an init with 4 billion errors",
+            || {
+                starting(
+                    "(i32.store8 (i32.const 128) (i32.const 1)) (i32.store (i32.const 132) (i32.const 256)) (i32.store (i32.const 136) (i32.const -1)) (return (i32.const 128))",
+                )
+            },
+            Refused("policy_start_failed", ""),
+        ),
+    ]
+}
+
+/// Long enough for what is well on a busy machine, too short for what is not.
+const SETTINGS: &str =
+    "[runtime]\ncompile_timeout_ms = 20000\ncompile_memory_max_bytes = 1073741824\n";
+/// How long an answer to an upload may take: compiling, and starting.
+const UPLOAD_MAX: Duration = Duration::from_secs(40);
+/// By how much the gateway itself may grow.
+const GROWTH_MAX_BYTES: usize = 200 << 20;
+
+#[test]
+fn what_cannot_be_a_policy_is_refused_within_bounds() {
+    let arena = Arena::new(SETTINGS);
+    arena.set(&Hostile::told(""));
+    let mut table = HEAD.replace("its calls |", "uploads |");
+    let only = std::env::var("HOSTILE_CASE").unwrap_or_default();
+    let before = arena.footprint();
+    for bomb in bombs().into_iter().filter(|bomb| bomb.what.contains(&only)) {
+        let code = (bomb.code)();
+        let admin = arena
+            .gateway
+            .admin()
+            .header("content-type", "application/wasm");
+        let upload = |_| {
+            let began = Instant::now();
+            let reply = admin.send("PUT", "/admin/v1/policies/evil/versions", code.clone());
+            (reply, began.elapsed())
+        };
+        let beside = arena.beside(bomb.what, 1, upload);
+        let Some((reply, took)) = beside.did.first() else {
+            continue;
+        };
+        assert!(*took < UPLOAD_MAX, "{} took {took:?}", bomb.what);
+        judge(&bomb, reply);
+        let fate = format!(
+            "{} `{}`, {} ms",
+            reply.status,
+            reply.code(),
+            took.as_millis()
+        );
+        let _ = write!(table, "{}", beside.line(bomb.what, &fate));
+    }
+    eventually("the compilers are gone", || {
+        children(&arena).is_empty().then_some(())
+    });
+    let after = arena.footprint();
+    let _ = write!(
+        table,
+        "\nResident before {} MiB, after {} MiB; open files {}, {}.\n",
+        before.0 >> 20,
+        after.0 >> 20,
+        before.1,
+        after.1
+    );
+    report("bombs", &table);
+    assert!(
+        after.0 < before.0 + GROWTH_MAX_BYTES,
+        "{before:?} {after:?}"
+    );
+    let admin = arena
+        .gateway
+        .admin()
+        .header("content-type", "application/wasm");
+    let path = "/admin/v1/policies/evil/versions";
+    let good = policy("permissions");
+    // Nothing of that stands in the way of one that is well.
+    let reply = admin.send("PUT", path, good);
+    assert!(
+        reply.status == 200 || reply.code() == "policy_config_refused",
+        "{}",
+        reply.text()
+    );
+}
+
+fn judge(bomb: &Bomb, reply: &Reply) {
+    let (what, text) = (bomb.what, reply.text());
+    assert!(text.len() < 4096, "{what}: {} bytes of reasons", text.len());
+    if let Fate::Refused(code, words) = bomb.fate {
+        assert!(
+            (400..500).contains(&reply.status),
+            "{what}: {} {text}",
+            reply.status
+        );
+        assert!(reply.code().starts_with(code), "{what}: {text}");
+        assert!(text.contains(words), "{what}: {text}");
+    }
+}
+
+/// The processes that the gateway has started and that still run.
+fn children(arena: &Arena) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", arena.gateway.pid())).unwrap();
+    let children = tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    children
+        .flat_map(|text| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn compiling_one_policy_delays_no_other() {
+    let arena = Arena::new(SETTINGS);
+    arena.set(&Hostile::told(""));
+    let admin = arena
+        .gateway
+        .admin()
+        .header("content-type", "application/wasm");
+    let put = |policy: &str, code: Vec<u8>| {
+        let began = Instant::now();
+        let path = format!("/admin/v1/policies/{policy}/versions");
+        (admin.send("PUT", &path, code), began.elapsed())
+    };
+    let slow = authorizing("", &"(drop (i32.load (i32.const 1)))".repeat(300_000));
+    let (put, arena) = (&put, &arena);
+    std::thread::scope(|scope| {
+        let compiling = scope.spawn(move || put("evil", slow));
+        eventually("it compiles", || {
+            (!children(arena).is_empty() || compiling.is_finished()).then_some(())
+        });
+        assert!(!compiling.is_finished(), "it was too quick to tell");
+        // Two that were compiled before, a change of settings, and a call.
+        put("good", policy("testing-probe")).0.expect(200);
+        arena.configure("\n[[price]]\nmodel = [\"m\"]\ninput_micros_per_million = 1\noutput_micros_per_million = 1\n");
+        arena.calls_of_good("while it compiles", 2);
+        assert!(!compiling.is_finished(), "the others waited for it");
+        let (reply, _) = compiling.join().unwrap();
+        // Its policy is no longer in the settings.
+        assert!((400..500).contains(&reply.status), "{}", reply.text());
+    });
+}

@@ -145,11 +145,6 @@ pub(super) fn cases() -> Vec<Case> {
             Fails("policy_trapped"),
         ),
         case(
-            "an allocator at odd addresses",
-            with_allocator("(i32.const 33)"),
-            Fails("policy_"),
-        ),
-        case(
             "an allocator that never returns",
             with_allocator("(loop (br 0)) unreachable"),
             Fails("policy_deadline"),
