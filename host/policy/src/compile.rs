@@ -23,6 +23,9 @@ use crate::load_error::{LoadError, short};
 /// How the child begins to say what is wrong with the file, where that is not the compiler's word.
 const NOT_COMPONENTIZABLE: &str = "not-componentizable: ";
 const INVALID: &str = "invalid: ";
+/// How far the child steps back: on a processor that is fully used by others it gets a tenth. With less
+/// a busy gateway would take no new policy.
+const NICE: i32 = 10;
 /// Bytes of what the child says that are kept.
 const COMPLAINT_MAX_BYTES: u64 = 4096;
 /// Bytes of machine code that any policy may have, however small its file is.
@@ -258,7 +261,7 @@ pub fn compile_main(mut input: impl Read, mut output: impl Write) -> Result<(), 
     bound(Resource::Core, 0)?;
     // Whatever it does, those who serve calls come first. Where the system does not let it, it is as
     // important as they are, and no more.
-    let _ = nice(19);
+    let _ = nice(NICE);
     let mut file = Vec::new();
     input
         .read_to_end(&mut file)

@@ -12,6 +12,7 @@ mod config;
 mod crash;
 mod dialects;
 mod disk;
+mod events;
 mod faults;
 mod hangup;
 mod hostile;

@@ -14,8 +14,6 @@ use weir_tests::{
 const GOOD_CALLERS: usize = 2;
 const QUIET_CALLS: usize = 20;
 const CALLS: usize = 60;
-/// Callers of the tenant `evil`, each of which calls again and again.
-const EVIL_CALLERS: usize = 4;
 /// By how much the tenant `good` may wait longer before a test fails. Far from what is promised (the
 /// deadline of one hook, 20 ms), because the tests share their machine; the table has the figures.
 const GROWTH_MAX: Duration = Duration::from_millis(1_500);
@@ -88,6 +86,15 @@ impl Arena {
             number: AtomicUsize::new(0),
             _provider: provider,
         }
+    }
+
+    /// The same arena after a restart with these further settings.
+    pub(super) fn restarted(mut self, settings: &str) -> Arena {
+        self.base += settings;
+        let number = self.number.load(Ordering::SeqCst);
+        self.gateway.configure(&(self.base.clone() + &mark(number)));
+        self.gateway.restart();
+        self
     }
 
     /// Puts the policy of the tenant `evil` into force.
@@ -179,10 +186,10 @@ impl Arena {
     }
 
     /// Whole and streamed calls of the tenant `evil` by turns, beside those of `good`.
-    pub(super) fn beside_evil(&self, what: &str) -> Beside<Reply> {
-        let clients: Vec<Client> = (0..EVIL_CALLERS).map(|_| self.evil()).collect();
-        let turns: Vec<AtomicBool> = (0..EVIL_CALLERS).map(|_| AtomicBool::new(false)).collect();
-        self.beside(what, EVIL_CALLERS, |number| {
+    pub(super) fn beside_evil(&self, what: &str, callers: usize) -> Beside<Reply> {
+        let clients: Vec<Client> = (0..callers).map(|_| self.evil()).collect();
+        let turns: Vec<AtomicBool> = (0..callers).map(|_| AtomicBool::new(false)).collect();
+        self.beside(what, callers, |number| {
             let client = &clients[number];
             if turns[number].fetch_xor(true, Ordering::SeqCst) {
                 client.chat("m")

@@ -116,7 +116,7 @@ pub(super) fn cases() -> Vec<Case> {
             "access = \"recurse\"",
             Fails("policy_trapped"),
         ),
-        roomy(
+        case(
             "memory.grow to the cap",
             "access = \"grow\"",
             Fails("policy_memory"),

@@ -47,15 +47,20 @@ fn no_name_and_no_redirect_leads_inside() {
     let inside = Provider::start();
     let port = inside.address().port();
     let arena = Arena::new("");
+    // Granted is the name or the address as it is written, with another port where there is one: only a
+    // grant of exactly the address and its port leads inside.
     for (grant, url) in [
-        ("*", format!("http://127.0.0.1:{port}/")),
-        ("*", format!("http://localhost:{port}/")),
+        ("127.0.0.1", format!("http://127.0.0.1:{port}/")),
+        ("127.0.0.1:1", format!("http://127.0.0.1:{port}/")),
         ("localhost", format!("http://localhost:{port}/")),
-        ("*", format!("http://[::1]:{port}/")),
-        ("*", format!("http://[::ffff:127.0.0.1]:{port}/")),
-        ("*", format!("http://0x7f000001:{port}/")),
-        ("*", format!("http://2130706433:{port}/")),
-        ("*", "http://169.254.169.254/latest/meta-data/".to_owned()),
+        ("*.localhost", format!("http://a.localhost:{port}/")),
+        ("127.0.0.1", format!("http://0x7f000001:{port}/")),
+        ("127.0.0.1", format!("http://2130706433:{port}/")),
+        (
+            "169.254.169.254",
+            "http://169.254.169.254/latest/meta-data/".to_owned(),
+        ),
+        ("10.0.0.1", "http://10.0.0.1/".to_owned()),
     ] {
         let reply = asked(&arena, grant, &url);
         assert_eq!(

@@ -36,6 +36,10 @@ pub(super) struct Case {
 /// The gateway never takes the policy out, so that all of its harm is seen.
 const SETTINGS: &str = "[runtime]\nmemory_max_bytes = 268435456\nfailures_before_rollback = 0\nfailures_per_minute_max = 0\n";
 
+/// Callers of the tenant whose policy it is, and those of one more case at its end.
+const CALLERS: usize = 4;
+const MANY_CALLERS: usize = 24;
+
 /// How much the gateway may have grown over the whole suite.
 const GROWTH_MAX_BYTES: usize = 160 << 20;
 const GROWTH_MAX_FILES: usize = 40;
@@ -51,7 +55,7 @@ fn whatever_a_policy_does_only_its_own_tenant_suffers() {
         // Each is tried, also after one that went wrong.
         let tried = catch_unwind(AssertUnwindSafe(|| {
             arena.set(&case.hostile);
-            let beside = arena.beside_evil(case.what);
+            let beside = arena.beside_evil(case.what, CALLERS);
             beside.line(case.what, &fate(&arena, &case, &beside.did))
         }));
         match tried {
@@ -60,6 +64,13 @@ fn whatever_a_policy_does_only_its_own_tenant_suffers() {
         }
         // When the first ones have run everything is warm.
         begin.get_or_insert_with(|| arena.footprint());
+    }
+    if only.is_empty() {
+        let what = "endless loop in access, 24 callers";
+        arena.set(&Hostile::told("access = \"loop\""));
+        let beside = arena.beside_evil(what, MANY_CALLERS);
+        assert!(beside.did.iter().all(|reply| reply.status == 503));
+        table += &beside.line(what, "503");
     }
     arena.configure("");
     arena.calls_of_good("afterwards", 10);
