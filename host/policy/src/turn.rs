@@ -3,8 +3,9 @@
 //!
 //! A hook that ends within an epoch, as nearly all do, takes none. One that runs on gives way at each
 //! epoch and goes on only in its turn: one slice of one hook, then everything else that the worker has
-//! to do, then the next. A version whose hooks have run long lately takes its turn before it begins,
-//! and one of its hooks after the other, so that those who wait wait for their own policy.
+//! to do, then the next. Versions take turns, and within a version its hooks, so that those who wait
+//! wait most for their own policy. A version whose hooks have run long lately takes its turn before it
+//! begins.
 //!
 //! Never does: stop a hook. What it waits for its turn is time that it waits.
 
@@ -24,7 +25,7 @@ const VERSIONS_KEPT: usize = 64;
 thread_local! {
     /// The one slice at a time of this worker.
     static SLICE: Arc<Semaphore> = Arc::new(Semaphore::new(1));
-    /// The one long hook at a time of each version, by its number.
+    /// Which of a version's hooks is the one that waits for a slice, by the version's number.
     static VERSIONS: RefCell<HashMap<u64, Weak<Semaphore>, ahash::RandomState>> = RefCell::default();
 }
 
@@ -72,13 +73,8 @@ impl Pace {
     }
 }
 
-/// What a hook holds while it is its turn.
-#[derive(Debug)]
-struct Held {
-    first_in_line: OwnedSemaphorePermit,
-    /// Only ever let go of.
-    _slice: OwnedSemaphorePermit,
-}
+/// What a hook holds while it is its turn: its place in its version's line, and the slice.
+type Held = [OwnedSemaphorePermit; 2];
 
 /// One instance's turns.
 #[derive(Debug, Clone)]
@@ -112,11 +108,8 @@ impl Turn {
         let held = Arc::clone(&self.held);
         let (line, slice) = (self.pace.line(), SLICE.with(Arc::clone));
         Box::pin(async move {
-            let first_in_line = take(&held).map(|held| held.first_in_line);
-            let first_in_line = match first_in_line {
-                Some(permit) => Ok(permit),
-                None => line.acquire_owned().await,
-            };
+            drop(take(&held));
+            let first_in_line = line.acquire_owned().await;
             let slice = slice.acquire_owned().await;
             // With the turn in hand, so that between two slices the worker looks at its connections and
             // timers, whoever's slices they are. Tokio's own yield lets it, which waking the task at
@@ -124,10 +117,8 @@ impl Turn {
             tokio::task::yield_now().await;
             // Neither is ever closed.
             if let (Ok(first_in_line), Ok(slice)) = (first_in_line, slice) {
-                *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held {
-                    first_in_line,
-                    _slice: slice,
-                });
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                *held = Some([first_in_line, slice]);
             }
         })
     }
@@ -166,8 +157,8 @@ mod tests {
             });
         }
         local.await;
-        // `b` waits for `a`, which is of the same version; `c` does not.
-        assert_eq!(*said.lock().unwrap(), ["a", "c", "a", "c", "b", "b"]);
+        // `a` and `b` are of the same version.
+        assert_eq!(*said.lock().unwrap(), ["a", "c", "b", "c", "a", "b"]);
     }
 
     #[test]

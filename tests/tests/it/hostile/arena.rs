@@ -218,7 +218,7 @@ fn mark(number: usize) -> String {
 /// One call of the tenant `good`, whole or streamed. Its policy adds to the one and shouts the other.
 fn well(client: &Client, what: &str, number: usize) -> Duration {
     let began = Instant::now();
-    let reply = if number % 2 == 0 {
+    let reply = if number.is_multiple_of(2) {
         client.chat("m")
     } else {
         client.chat_stream("m").rest()
@@ -227,7 +227,7 @@ fn well(client: &Client, what: &str, number: usize) -> Duration {
     let said = reply.text();
     assert_eq!(reply.status, 200, "{what}: {said}");
     assert_eq!(reply.broken, None, "{what}: {said}");
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let sent = Answer::chat("Hello from the provider.");
         let sent = String::from_utf8_lossy(sent.body()).into_owned() + " ";
         assert_eq!(said, sent, "{what}");
