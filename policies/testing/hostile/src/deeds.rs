@@ -176,7 +176,6 @@ fn busy(ms: u64) {
 
 #[expect(
     unconditional_recursion,
-    clippy::only_used_in_recursion,
     reason = "to run out of stack is what it was told to do"
 )]
 fn recurse(depth: u64) -> u64 {
