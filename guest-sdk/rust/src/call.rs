@@ -28,6 +28,12 @@ pub fn path() -> String {
     raw::path()
 }
 
+/// The parameters of the query, decoded and in order; never a credential. Needs a gateway that runs
+/// version 0.2 of the interface.
+pub fn query() -> Vec<(String, String)> {
+    raw::query()
+}
+
 /// The name of the tenant that the virtual key belongs to.
 pub fn tenant() -> String {
     raw::tenant()

@@ -36,7 +36,7 @@
 //!   [`Audit`]; configuration: [`Policy`] and [`config`].
 //! - What a policy may call: [`call`], [`channels`], [`edit`], [`log`], [`store`], [`metrics`], [`clock`],
 //!   [`secrets`], [`firewall`], [`models`], [`http`].
-//! - What policies share: [`select`], wildcards and scopes for configuration.
+//! - What policies share: [`select`], wildcards and scopes for configuration; [`hours`], times of the day.
 //! - Tests without WebAssembly: [`testing`].
 //!
 //! Never here: anything of the gateway's own crates. `wit/` is a link to the interface in the
@@ -53,6 +53,7 @@ pub mod config;
 pub mod edit;
 mod export;
 mod hooks;
+pub mod hours;
 mod instance;
 pub mod log;
 pub mod select;

@@ -1,5 +1,5 @@
 //! The vocabulary of the interface: wit-bindgen's types under short names, and the few
-//! constructors that make them pleasant. `wit/policy.wit` documents every field.
+//! constructors that make them pleasant. `wit/` documents every field.
 
 pub use crate::bindings::audit::exports::weir::policy::audit::Outcome;
 pub use crate::bindings::events::exports::weir::policy::events::{

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 #[expect(
     missing_docs,
-    reason = "each variant is its own name; wit/policy.wit documents them"
+    reason = "each variant is its own name; wit/0.2/policy.wit documents them"
 )]
 pub enum Operation {
     Chat,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// `input_tokens` and `output_tokens` are totals: the cached and cache-write tokens are parts of
 /// the input, the reasoning tokens a part of the output, whichever way the provider splits them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// All tokens of the prompt, cached ones included.
     pub input_tokens: u64,
@@ -25,6 +26,22 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// This and another together.
+    #[must_use]
+    pub fn plus(&self, other: &Usage) -> Usage {
+        Usage {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
+            cache_write_tokens: self
+                .cache_write_tokens
+                .saturating_add(other.cache_write_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
+            cost_micros: self.cost_micros.saturating_add(other.cost_micros),
+            estimated: self.estimated || other.estimated,
+        }
+    }
+
     /// Input and output together.
     pub fn total_tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.output_tokens)

@@ -134,10 +134,25 @@ impl KeyValue {
         value: &[u8],
         ttl_ms: Option<u64>,
     ) -> Result<(), KeyValueError> {
+        self.set_within(namespace, key, value, ttl_ms, None)
+    }
+
+    /// The same, where the namespace has bounds of its own.
+    ///
+    /// # Errors
+    /// As for [`Self::set`].
+    pub fn set_within(
+        &self,
+        namespace: &str,
+        key: &str,
+        value: &[u8],
+        ttl_ms: Option<u64>,
+        bounds: Option<&KeyValueBounds>,
+    ) -> Result<(), KeyValueError> {
         let now_ms = self.clock.now_ms();
         let change = Change::Set { value, ttl_ms };
         self.space(namespace)
-            .change(key, change, now_ms, &self.bounds)
+            .change(key, change, now_ms, bounds.unwrap_or(&self.bounds))
             .map(|_| ())
     }
 
@@ -170,9 +185,24 @@ impl KeyValue {
         by: i64,
         ttl_ms: Option<u64>,
     ) -> Result<i64, KeyValueError> {
-        let now_ms = self.clock.now_ms();
+        self.add_within(namespace, key, by, ttl_ms, None)
+    }
+
+    /// The same, where the namespace has bounds of its own.
+    ///
+    /// # Errors
+    /// As for [`Self::add`].
+    pub fn add_within(
+        &self,
+        namespace: &str,
+        key: &str,
+        by: i64,
+        ttl_ms: Option<u64>,
+        bounds: Option<&KeyValueBounds>,
+    ) -> Result<i64, KeyValueError> {
+        let (now_ms, change) = (self.clock.now_ms(), Change::Add { by, ttl_ms });
         self.space(namespace)
-            .change(key, Change::Add { by, ttl_ms }, now_ms, &self.bounds)
+            .change(key, change, now_ms, bounds.unwrap_or(&self.bounds))
     }
 
     /// Removes what has expired; to be called every few seconds. Returns how many keys went.

@@ -24,6 +24,7 @@ mod policies;
 mod provider_keys;
 mod settings;
 mod system;
+mod tenant_policies;
 mod tenants;
 mod trials;
 mod usage;
@@ -140,6 +141,23 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(versions::rollback))
         .routes(routes!(trials::show, trials::begin, trials::end))
         .routes(routes!(trials::approve))
+        .routes(routes!(tenant_policies::list))
+        .routes(routes!(
+            tenant_policies::show,
+            tenant_policies::replace,
+            tenant_policies::change,
+            tenant_policies::remove
+        ))
+        .routes(routes!(tenant_policies::upload))
+        .routes(routes!(tenant_policies::activate))
+        .routes(routes!(tenant_policies::rollback))
+        .routes(routes!(tenant_policies::approve))
+        .routes(routes!(
+            tenant_policies::show_trial,
+            tenant_policies::begin_trial,
+            tenant_policies::end_trial
+        ))
+        .routes(routes!(tenant_policies::chain, tenant_policies::order))
         .routes(routes!(chain::show, chain::order))
         .routes(routes!(calls::list))
         .routes(routes!(calls::show))

@@ -6,6 +6,7 @@
 
 mod channel;
 mod gateway;
+mod policy;
 
 use std::io::{Write, stderr, stdin, stdout};
 use std::path::PathBuf;
@@ -38,6 +39,11 @@ enum Command {
     Channel {
         #[command(subcommand)]
         command: channel::Command,
+    },
+    /// Look at and change the policies of a running gateway.
+    Policy {
+        #[command(subcommand)]
+        command: policy::Command,
     },
     /// Print a script that completes commands in a shell.
     Completions {
@@ -137,6 +143,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
                 .map_err(|error| error.to_string())
         }
         Command::Channel { command } => return channel::run(command),
+        Command::Policy { command } => return policy::run(command),
         Command::InternalCompile => weir_policy::compile_main(stdin(), stdout()),
     };
     done.map(|()| ExitCode::SUCCESS)

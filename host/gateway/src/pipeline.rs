@@ -1,6 +1,7 @@
 //! A call's way through the gateway, phase by phase.
 //!
-//! Never does: wait for the database, parse what it need not, retry after the first byte, or let a
+//! Never does: wait for the database, parse what it need not, retry after the first byte (but for the
+//! rest of an answer, where an operator wants that: `resume.rs`), or let a
 //! call end without a ledger row. It does not know who listens or who administers.
 //! Read first: `run`, the list of the phases; each phase is the file of its name.
 
@@ -29,7 +30,9 @@ mod offer;
 mod open;
 pub mod pins;
 pub mod probe;
+mod question;
 mod relay;
+mod resume;
 pub mod retest;
 mod rewrite;
 mod route;
@@ -78,6 +81,11 @@ async fn run(worker: &Rc<Worker>, open: &mut Open, body: Incoming) -> Result<Rep
     // What does it ask for? Of a known caller only: strangers' bodies are not read.
     identify::request(open, body).await?;
     open.passed(Phase::Identify);
+    decide(worker, open).await
+}
+
+/// The phases of a call that is known and understood, a caller's or a policy's own.
+async fn decide(worker: &Rc<Worker>, open: &mut Open) -> Result<Reply, Fault> {
     let chain = Arc::clone(&open.chain);
     // May it be made at all? Before anything is changed or counted.
     access::run(worker, open, &chain).await?;

@@ -49,6 +49,7 @@ use watch::Watch;
 pub use error::ControlError;
 pub use status::{PolicyStatus, VersionReport};
 pub use trials::TrialReport;
+pub use wanted::{may_grant, owner_of};
 
 /// What the control is made of.
 pub struct ControlParts {
@@ -150,10 +151,11 @@ impl Control {
     pub fn policies(&self) -> Vec<PolicyStatus> {
         let shown = |listed: &Listed| {
             let mut status = listed.status.clone();
-            status.failures = listed
-                .version
-                .as_ref()
-                .map_or(0, |version| version.failures());
+            if let Some(version) = &listed.version {
+                status.failures = version.failures();
+                status.cpu_micros = version.cpu_micros();
+                status.instances = version.instances();
+            }
             status
         };
         self.policies.load().iter().map(shown).collect()

@@ -9,6 +9,7 @@
 mod address;
 mod outgoing;
 mod policy_store;
+mod rates;
 mod tokens;
 
 #[cfg(test)]
@@ -24,19 +25,25 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use weir_base::{Clock, Secret};
-use weir_counters::KeyValue;
-use weir_policy::{Completion, HttpRequest, LogLevel, Message, Response, Role, Services, Who};
+use weir_counters::{KeyValue, KeyValueBounds};
+use weir_policy::{
+    Completion, HttpRequest, LogLevel, Message, PolicyIdentity, Response, Role, Services, Who,
+};
 use weir_store::{Ban, Store};
 
+use crate::config::TenantPolicies;
 use crate::identify::Bans;
 use crate::telemetry::CustomMetrics;
 use outgoing::Outgoing;
 use policy_store::PolicyStore;
+use rates::{Kind, Rates};
 
 pub use policy_store::forget_beside;
 
 /// Questions of policies to models that may wait for the pipeline at one time.
 const INNER_CALLS_MAX: usize = 256;
+/// What a tenant's policy is told that has sent as much as it may in this minute.
+const SPENT: &str = "the policies of this tenant have sent as much as they may in this minute";
 /// Bytes of a ban's reason that are kept.
 const REASON_MAX_BYTES: usize = 256;
 
@@ -44,13 +51,15 @@ const REASON_MAX_BYTES: usize = 256;
 #[derive(Debug)]
 pub struct InnerCall {
     /// Who asks.
-    pub policy: String,
+    pub policy: PolicyIdentity,
     /// The model, as the policy names it; granted.
     pub model: String,
     /// The prompt.
     pub messages: Vec<Message>,
     /// Tokens of the answer at most; 0 for no bound.
     pub max_output_tokens: u32,
+    /// How many questions led to this one, itself among them.
+    pub depth: u32,
     /// Where the answer goes. Closed when nobody waits for it any more.
     pub reply: oneshot::Sender<Result<Completion, String>>,
 }
@@ -69,8 +78,12 @@ pub struct PolicyFacts {
 pub struct PolicyView {
     /// The values behind `grants.secrets`.
     pub secrets: BTreeMap<Arc<str>, Secret>,
-    /// The policies of the operator, by name.
+    /// The policies, by full name.
     pub policies: HashMap<Arc<str>, PolicyFacts>,
+    /// How often policies' questions to models may lead to each other.
+    pub models_depth_max: u32,
+    /// What tenants may do with policies of their own; nothing where nothing is said.
+    pub tenants: Option<TenantPolicies>,
 }
 
 /// What the services are made of.
@@ -99,6 +112,7 @@ pub struct HostServices {
     view: ArcSwap<PolicyView>,
     outgoing: Arc<Outgoing>,
     inner: mpsc::Sender<InnerCall>,
+    rates: Rates,
 }
 
 impl HostServices {
@@ -116,6 +130,7 @@ impl HostServices {
             view: ArcSwap::default(),
             outgoing,
             inner,
+            rates: Rates::default(),
         };
         Ok((Arc::new(services), questions))
     }
@@ -145,12 +160,45 @@ impl HostServices {
         answer.await.ok()
     }
 
+    fn store_of<T>(&self, who: Who<'_>, use_it: impl FnOnce(&PolicyStore<'_>) -> T) -> T {
+        let of_tenants = match &who.policy.tenant {
+            None => KeyValueBounds::default(),
+            Some(_) => {
+                let view = self.view.load();
+                let bound = |of: fn(&TenantPolicies) -> usize| view.tenants.as_ref().map_or(0, of);
+                KeyValueBounds {
+                    keys: bound(|tenants| tenants.store_keys_max),
+                    total_bytes: bound(|tenants| tenants.store_max_bytes),
+                    ..KeyValueBounds::default()
+                }
+            }
+        };
+        use_it(&PolicyStore::of(
+            &self.parts.key_values,
+            who.policy,
+            &of_tenants,
+        ))
+    }
+
+    /// Whether a tenant's policy may do this once more in this minute. An operator's may.
+    fn may(&self, who: Who<'_>, kind: Kind) -> bool {
+        let Some(tenant) = &who.policy.tenant else {
+            return true;
+        };
+        let view = self.view.load();
+        let most = view.tenants.as_ref().map_or(0, |tenants| match kind {
+            Kind::LogLine => tenants.log_lines_per_minute,
+            Kind::Outgoing => tenants.outgoing_per_minute,
+        });
+        self.rates.take(tenant, kind, most, self.now_ms())
+    }
+
     fn with_metrics(&self, who: Who<'_>, use_them: impl FnOnce(&CustomMetrics)) {
         if who.policy.role == Role::Beside {
             return;
         }
         // Unknown while the first instance of a new policy starts; there is nothing to report yet.
-        if let Some(facts) = self.view.load().policies.get(who.policy.name.as_str()) {
+        if let Some(facts) = self.view.load().policies.get(&*who.policy.full_name()) {
             use_them(&facts.metrics);
         }
     }
@@ -162,7 +210,7 @@ fn call_id(who: Who<'_>) -> String {
 
 impl Services for HostServices {
     fn store_get(&self, who: Who<'_>, key: &str) -> Option<Vec<u8>> {
-        let value = PolicyStore::of(&self.parts.key_values, who.policy).get(key)?;
+        let value = self.store_of(who, |store| store.get(key))?;
         Some(value.to_vec())
     }
 
@@ -173,16 +221,12 @@ impl Services for HostServices {
         value: Vec<u8>,
         ttl_ms: Option<u32>,
     ) -> Result<(), String> {
-        let set = PolicyStore::of(&self.parts.key_values, who.policy).set(
-            key,
-            &value,
-            ttl_ms.map(u64::from),
-        );
+        let set = self.store_of(who, |store| store.set(key, &value, ttl_ms.map(u64::from)));
         set.map_err(|error| error.to_string())
     }
 
     fn store_remove(&self, who: Who<'_>, key: &str) {
-        PolicyStore::of(&self.parts.key_values, who.policy).remove(key);
+        self.store_of(who, |store| store.remove(key));
     }
 
     fn store_add(
@@ -192,13 +236,15 @@ impl Services for HostServices {
         by: i64,
         ttl_ms: Option<u32>,
     ) -> Result<i64, String> {
-        let store = PolicyStore::of(&self.parts.key_values, who.policy);
-        let sum = store.add(key, by, ttl_ms.map(u64::from));
+        let sum = self.store_of(who, |store| store.add(key, by, ttl_ms.map(u64::from)));
         sum.map_err(|error| error.to_string())
     }
 
     fn log(&self, who: Who<'_>, level: LogLevel, message: &str) {
-        let policy = who.policy.name.as_str();
+        if !self.may(who, Kind::LogLine) {
+            return;
+        }
+        let policy = &*who.policy.full_name();
         macro_rules! line {
             ($level:ident) => {
                 // The id is only made where somebody reads the line.
@@ -276,9 +322,21 @@ impl Services for HostServices {
         messages: Vec<Message>,
         max_output_tokens: u32,
     ) -> BoxFuture<'a, Result<Completion, String>> {
+        if !self.may(who, Kind::Outgoing) {
+            return async { Err(SPENT.to_owned()) }.boxed();
+        }
+        let depth = who.call.map_or(0, |call| call.depth()).saturating_add(1);
+        let most = self.view.load().models_depth_max;
+        if depth > most {
+            let refusal = format!(
+                "policies' questions to models may lead to each other {most} times at most; this one is about another policy's question"
+            );
+            return async { Err(refusal) }.boxed();
+        }
         let (reply, answer) = oneshot::channel();
         let call = InnerCall {
-            policy: who.policy.name.clone(),
+            depth,
+            policy: who.policy.clone(),
             model,
             messages,
             max_output_tokens,
@@ -309,10 +367,13 @@ impl Services for HostServices {
         who: Who<'a>,
         request: HttpRequest,
     ) -> BoxFuture<'a, Result<Response, String>> {
+        if !self.may(who, Kind::Outgoing) {
+            return async { Err(SPENT.to_owned()) }.boxed();
+        }
         let view = self.view.load();
         let granted = view
             .policies
-            .get(who.policy.name.as_str())
+            .get(&*who.policy.full_name())
             .map_or(&[][..], |facts| &facts.http);
         let prepared = self.outgoing.prepare(request, granted);
         let outgoing = Arc::clone(&self.outgoing);

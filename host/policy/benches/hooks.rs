@@ -170,12 +170,9 @@ fn main() {
         );
     });
 
-    let version = setup.load("router", "{}", Isolation::Shared);
-    for (count, name) in [
-        (4, "router/route, 4 candidates"),
-        (50, "router/route, 50 candidates"),
-    ] {
-        let candidates: Vec<Candidate> = (0..count).map(candidate).collect();
+    for (config, count, name) in ROUTERS {
+        let version = setup.load("router", config, Isolation::Shared);
+        let candidates: Vec<Candidate> = (0..*count).map(candidate).collect();
         setup.measure(&mut criterion, name, async || {
             let attempts = worker
                 .route(&version, scope, black_box(call), &candidates)
@@ -211,6 +208,38 @@ fn main() {
     });
     criterion.final_summary();
 }
+
+/// Configurations of the router, numbers of candidates.
+const ROUTERS: &[(&str, u32, &str)] = &[
+    ("{}", 1, "router/route, 1 candidate"),
+    ("{}", 4, "router/route, 4 candidates"),
+    ("{}", 50, "router/route, 50 candidates"),
+    (
+        r#"{"strategy":"least_latency"}"#,
+        50,
+        "router/route, 50 candidates, least_latency",
+    ),
+    (
+        r#"{"strategy":"least_cost","latency_max_ms":1500}"#,
+        50,
+        "router/route, 50 candidates, least_cost",
+    ),
+    (
+        r#"{"strategy":"two_choices"}"#,
+        50,
+        "router/route, 50 candidates, two_choices",
+    ),
+    (
+        r#"{"strategy":"affinity"}"#,
+        50,
+        "router/route, 50 candidates, affinity",
+    ),
+    (
+        r#"{"rules":[{"percent":10,"prefer":{"channels":["a"]}}]}"#,
+        50,
+        "router/route, 50 candidates, a canary",
+    ),
+];
 
 fn candidate(channel: u32) -> Candidate {
     Candidate {

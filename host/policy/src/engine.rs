@@ -19,7 +19,7 @@ use crate::artefact::Cache;
 use crate::compile::CompileMode;
 use crate::services::Services;
 use crate::state::State;
-use crate::{bounds, imports};
+use crate::{bounds, link};
 
 /// What an engine is made of.
 #[derive(Debug, Clone)]
@@ -122,7 +122,7 @@ impl Engine {
         let mut config = compile_config();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(&settings)));
         let wasm = wasmtime::Engine::new(&config).map_err(start)?;
-        let linker = imports::linker(&wasm).map_err(start)?;
+        let linker = link::linker(&wasm).map_err(start)?;
         start_clock(&wasm, settings.epoch_ms)
             .map_err(|error| EngineError::Start(format!("no thread for its clock: {error}")))?;
         let permits = Semaphore::new(usize::try_from(settings.instances_max).unwrap_or(1));

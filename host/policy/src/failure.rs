@@ -38,8 +38,13 @@ pub enum FailureKind {
         /// What it may take, in milliseconds of wall time.
         wait_max_ms: u32,
     },
-    /// No instance became free in time.
+    /// No instance became free in time, or too many hook calls wait for one already.
     PoolFull,
+    /// The policies that share a budget of computing time have spent it for this minute.
+    CpuSpent {
+        /// The budget, in milliseconds.
+        max_ms: u64,
+    },
     /// A new instance did not accept the configuration that the version was loaded with.
     Init(String),
     /// The hook answered something that is not a valid answer; with the reason.
@@ -57,6 +62,7 @@ impl Failure {
             FailureKind::Memory { .. } => "policy_memory",
             FailureKind::Waited { .. } => "policy_waited",
             FailureKind::PoolFull => "policy_pool_full",
+            FailureKind::CpuSpent { .. } => "policy_cpu_spent",
             FailureKind::Init(_) => "policy_init_failed",
             FailureKind::BadAnswer(_) => "policy_bad_answer",
             FailureKind::Dropped => "policy_dropped",
@@ -87,6 +93,10 @@ impl fmt::Display for FailureKind {
                 write!(f, "took longer than {wait_max_ms} ms, waiting included")
             }
             FailureKind::PoolFull => f.write_str("no instance became free in time"),
+            FailureKind::CpuSpent { max_ms } => write!(
+                f,
+                "the {max_ms} ms of computing time of this minute are spent"
+            ),
             FailureKind::Init(reason) => write!(f, "a new instance did not start: {reason}"),
             FailureKind::BadAnswer(reason) => write!(f, "answered badly: {reason}"),
             FailureKind::Dropped => {

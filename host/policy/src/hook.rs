@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One exported interface of a policy. The names are those of `wit/policy.wit`.
+/// One exported interface of a policy. The names are those of the interfaces in `wit/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Hook {

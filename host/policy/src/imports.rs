@@ -1,16 +1,11 @@
-//! The imports of `wit/policy.wit`, implemented: bounds first, then grants, then the gateway.
+//! The imports of `wit/`, implemented: bounds first, then grants, then the gateway.
 //!
-//! `call`, `channels` and `edit` go to the call that the running hook is about, everything else to
-//! [`crate::Services`]. Where a guest breaks a bound it traps; where it asks for what it may
-//! not have it gets an error that says so.
+//! `edit` goes to the call that the running hook is about, as do `call` and `channels` (in
+//! `link.rs`), everything else to [`crate::Services`]. Where a guest breaks a bound it traps; where
+//! it asks for what it may not have it gets an error that says so.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use wasmtime::StoreContextMut;
-use wasmtime::component::{HasSelf, Linker, WasmList, WasmStr};
-
-use crate::bindings::Policy;
 use crate::bindings::weir::policy as wit;
 use crate::bounds;
 use crate::hook::Hook;
@@ -18,130 +13,10 @@ use crate::services::CallHost;
 use crate::state::State;
 use crate::types::{Completion, HttpRequest, LogLevel, Message, Response};
 
-type Labels = Vec<(String, String)>;
-
 /// The call that a hook is about, as it stands in the store.
 type Bound = dyn CallHost + 'static;
 
-/// A linker with every import that any policy may have.
-pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    Policy::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
-    without_copies(&mut linker)?;
-    Ok(linker)
-}
-
-/// The accessors that most policies use, again: these read the name where it lies in the guest's
-/// memory and hand over a body without copying it on the host first.
-fn without_copies(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
-    let mut call = linker.instance("weir:policy/call@0.1.0")?;
-    call.func_wrap("tenant", |store, (): ()| give(store, <Bound>::tenant))?;
-    call.func_wrap("key", |store, (): ()| give(store, <Bound>::key))?;
-    call.func_wrap("label", |store, (name,): (WasmStr,)| {
-        read(store, &name, <Bound>::label)
-    })?;
-    call.func_wrap("header", |store, (name,): (WasmStr,)| {
-        read(store, &name, <Bound>::header)
-    })?;
-    call.func_wrap("json", |store, (pointer,): (WasmStr,)| {
-        read(store, &pointer, <Bound>::json)
-    })?;
-    call.func_wrap("body", |mut store: StoreContextMut<'_, State>, (): ()| {
-        let state = store.data_mut();
-        state.charge()?;
-        let body = state
-            .call
-            .as_ref()
-            .map_or_else(Bytes::new, |call| call.body());
-        state.charge_bytes(body.len())?;
-        Ok((body,))
-    })?;
-    let mut metrics = linker.instance("weir:policy/metrics@0.1.0")?;
-    metrics.func_wrap(
-        "count",
-        |store, (name, by, labels): (WasmStr, u32, Lifted)| {
-            measure(store, &name, &labels, |state, name, labels| {
-                state.services.count(state.who(), name, by, labels);
-            })
-        },
-    )?;
-    metrics.func_wrap(
-        "observe",
-        |store, (name, value, labels): (WasmStr, f64, Lifted)| {
-            measure(store, &name, &labels, |state, name, labels| {
-                state.services.observe(state.who(), name, value, labels);
-            })
-        },
-    )?;
-    let mut channels = linker.instance("weir:policy/channels@0.1.0")?;
-    channels.func_wrap("name", |store, (channel,): (u32,)| {
-        give(store, |call| call.channel_name(channel))
-    })?;
-    channels.func_wrap("label", |store, (channel, name): (u32, WasmStr)| {
-        read(store, &name, |call, name| call.channel_label(channel, name))
-    })?;
-    linker.allow_shadowing(false);
-    Ok(())
-}
-
-fn give(
-    mut store: StoreContextMut<'_, State>,
-    ask: impl FnOnce(&Bound) -> Arc<str>,
-) -> wasmtime::Result<(Arc<str>,)> {
-    let text = store.data_mut().ask(|text| text.len(), ask)?;
-    Ok((text,))
-}
-
-fn read(
-    mut store: StoreContextMut<'_, State>,
-    name: &WasmStr,
-    find: impl Fn(&Bound, &str) -> Option<String>,
-) -> wasmtime::Result<(Option<String>,)> {
-    store.data_mut().charge()?;
-    let found = match &store.data().call {
-        Some(call) => find(&**call, &name.to_str(&store)?),
-        None => None,
-    };
-    store
-        .data_mut()
-        .charge_bytes(found.as_ref().map_or(0, String::len))?;
-    Ok((found,))
-}
-
-/// Labels where they lie in the guest's memory: too many of them are never copied.
-type Lifted = WasmList<(String, String)>;
-
-fn measure(
-    mut store: StoreContextMut<'_, State>,
-    name: &WasmStr,
-    labels: &Lifted,
-    record: impl Fn(&State, &str, &Labels),
-) -> wasmtime::Result<()> {
-    if !store.data_mut().may_measure(labels.len())? {
-        return Ok(());
-    }
-    let labels = labels
-        .iter(&mut store)?
-        .collect::<wasmtime::Result<Labels>>()?;
-    record(store.data(), &name.to_str(&store)?, &labels);
-    Ok(())
-}
-
 impl State {
-    /// What an accessor of `call` answers; empty where no call is bound.
-    fn ask<T: Default>(
-        &mut self,
-        size: impl Fn(&T) -> usize,
-        ask: impl FnOnce(&Bound) -> T,
-    ) -> wasmtime::Result<T> {
-        self.charge()?;
-        let answer = self.call.as_deref().map_or_else(T::default, ask);
-        self.charge_bytes(size(&answer))?;
-        Ok(answer)
-    }
-
     /// Runs an edit, if this is the time for edits.
     fn edit(
         &mut self,
@@ -152,87 +27,6 @@ impl State {
             (Hook::Rewrite, Some(call)) => edit(&**call),
             _ => Err("the request can only be changed while `rewrite` runs".to_owned()),
         })
-    }
-}
-
-impl wit::types::Host for State {}
-
-impl wit::call::Host for State {
-    fn id(&mut self) -> wasmtime::Result<String> {
-        self.ask(String::len, <Bound>::id)
-    }
-    fn dialect(&mut self) -> wasmtime::Result<String> {
-        self.ask(String::len, <Bound>::dialect)
-    }
-    fn method(&mut self) -> wasmtime::Result<String> {
-        self.ask(String::len, <Bound>::method)
-    }
-    fn path(&mut self) -> wasmtime::Result<String> {
-        self.ask(String::len, <Bound>::path)
-    }
-    fn remember(&mut self, for_ms: u32) -> wasmtime::Result<()> {
-        self.charge()?;
-        self.spent.remember_ms = for_ms;
-        Ok(())
-    }
-    fn client_ip(&mut self) -> wasmtime::Result<String> {
-        self.ask(String::len, <Bound>::client_ip)
-    }
-    fn headers(&mut self) -> wasmtime::Result<Labels> {
-        self.ask(
-            |headers: &Labels| {
-                headers
-                    .iter()
-                    .map(|(name, value)| name.len() + value.len())
-                    .sum()
-            },
-            <Bound>::headers,
-        )
-    }
-    fn messages(&mut self) -> wasmtime::Result<Vec<Message>> {
-        self.ask(
-            |messages: &Vec<Message>| messages.iter().map(|message| message.text.len()).sum(),
-            <Bound>::messages,
-        )
-    }
-    // The linker has faster ones of the rest: see `without_copies`.
-    fn tenant(&mut self) -> wasmtime::Result<String> {
-        self.ask(String::len, |call| call.tenant().as_ref().to_owned())
-    }
-    fn key(&mut self) -> wasmtime::Result<String> {
-        self.ask(String::len, |call| call.key().as_ref().to_owned())
-    }
-    fn label(&mut self, name: String) -> wasmtime::Result<Option<String>> {
-        self.ask(|_| 0, |call| call.label(&name))
-    }
-    fn header(&mut self, name: String) -> wasmtime::Result<Option<String>> {
-        self.ask(|_| 0, |call| call.header(&name))
-    }
-    fn json(&mut self, pointer: String) -> wasmtime::Result<Option<String>> {
-        self.ask(|_| 0, |call| call.json(&pointer))
-    }
-    fn body(&mut self) -> wasmtime::Result<Vec<u8>> {
-        self.ask(Vec::len, |call| call.body().to_vec())
-    }
-}
-
-impl wit::channels::Host for State {
-    fn provider(&mut self, channel: u32) -> wasmtime::Result<String> {
-        self.ask(String::len, |call| {
-            call.channel_provider(channel).to_owned()
-        })
-    }
-    fn model(&mut self, channel: u32) -> wasmtime::Result<String> {
-        self.ask(String::len, |call| call.channel_model(channel))
-    }
-    // The linker has faster ones of the rest: see `without_copies`.
-    fn name(&mut self, channel: u32) -> wasmtime::Result<String> {
-        self.ask(String::len, |call| {
-            call.channel_name(channel).as_ref().to_owned()
-        })
-    }
-    fn label(&mut self, channel: u32, name: String) -> wasmtime::Result<Option<String>> {
-        self.ask(|_| 0, |call| call.channel_label(channel, &name))
     }
 }
 
@@ -343,27 +137,11 @@ impl wit::log::Host for State {
 }
 
 impl State {
-    fn may_measure(&mut self, labels: usize) -> wasmtime::Result<bool> {
+    /// One more measurement, with so many labels; false where the hook has had its share.
+    pub(crate) fn may_measure(&mut self, labels: usize) -> wasmtime::Result<bool> {
         self.charge()?;
         self.spent.metrics += 1;
         Ok(self.spent.metrics <= bounds::METRICS_MAX && labels <= bounds::METRIC_LABELS_MAX)
-    }
-}
-
-// The linker has ones that copy less: see `without_copies`.
-impl wit::metrics::Host for State {
-    fn count(&mut self, name: String, by: u32, labels: Labels) -> wasmtime::Result<()> {
-        if self.may_measure(labels.len())? {
-            self.services.count(self.who(), &name, by, &labels);
-        }
-        Ok(())
-    }
-
-    fn observe(&mut self, name: String, value: f64, labels: Labels) -> wasmtime::Result<()> {
-        if self.may_measure(labels.len())? {
-            self.services.observe(self.who(), &name, value, &labels);
-        }
-        Ok(())
     }
 }
 

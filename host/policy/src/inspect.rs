@@ -6,6 +6,8 @@
 //! are names ([`Facts`]). Imports are the whole list of what a component can do, so [`check`] is where
 //! grants are enforced first.
 
+use std::collections::BTreeMap;
+
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
@@ -13,11 +15,9 @@ use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::WorldKey;
 
 use crate::grants::{Grants, needed_grant};
-use crate::hook::{Hook, HookSet};
+use crate::hook::Hook;
 use crate::load_error::{LoadError, short};
-
-/// The version of `weir:policy` that this program speaks.
-pub(crate) const WIT_VERSION: &str = "0.1.0";
+use crate::release::Release;
 
 /// Bytes of all names that are looked at.
 pub(crate) const NAMES_MAX_BYTES: usize = 1 << 20;
@@ -61,7 +61,10 @@ impl Facts {
 
 /// What was found.
 pub(crate) struct Inspected {
-    pub(crate) hooks: HookSet,
+    /// The hooks in the order of a call's phases, each in the newest release that it is exported of.
+    pub(crate) exports: Vec<(Hook, Release)>,
+    /// The newest release that it uses anything of.
+    pub(crate) release: Release,
     /// Interfaces, with package and version, sorted.
     pub(crate) imports: Vec<String>,
 }
@@ -145,39 +148,49 @@ pub(crate) fn read(component: &[u8]) -> Result<Facts, LoadError> {
 /// Refuses what this policy may not have, and finds its hooks.
 pub(crate) fn check(facts: Facts, grants: &Grants) -> Result<Inspected, LoadError> {
     let Facts { imports, exports } = facts;
+    let mut newest = None;
     for import in &imports {
-        check_import(import, grants)?;
+        newest = newest.max(check_import(import, grants)?);
     }
-    let mut hooks = HookSet::default();
+    let mut hooks = BTreeMap::new();
     for export in &exports {
-        if let Some(hook) = find_hook(export)? {
-            hooks.insert(hook);
+        if let Some((hook, release)) = find_hook(export)? {
+            let found = hooks.entry(hook).or_insert(release);
+            *found = release.max(*found);
         }
     }
-    if hooks == HookSet::default() || hooks == HookSet::from_iter([Hook::Lifecycle]) {
-        let names = Hook::ALL.map(|hook| format!("weir:policy/{hook}@{WIT_VERSION}"));
-        let hooks = names.get(1..).unwrap_or_default().join(", ");
-        return Err(LoadError::NoHook { hooks });
+    newest = newest.max(hooks.values().max().copied());
+    match newest {
+        Some(release) if hooks.keys().any(|hook| *hook != Hook::Lifecycle) => Ok(Inspected {
+            exports: hooks.into_iter().collect(),
+            release,
+            imports,
+        }),
+        _ => {
+            let names = Hook::ALL.map(|hook| Release::NEWEST.name(hook.as_str()));
+            let hooks = names.get(1..).unwrap_or_default().join(", ");
+            Err(LoadError::NoHook { hooks })
+        }
     }
-    Ok(Inspected { hooks, imports })
 }
 
-fn check_import(import: &str, grants: &Grants) -> Result<(), LoadError> {
+/// The release that it belongs to; none for WASI.
+fn check_import(import: &str, grants: &Grants) -> Result<Option<Release>, LoadError> {
     if is_wasi(import) {
-        return Ok(());
+        return Ok(None);
     }
     let unknown = || LoadError::UnknownImport {
         interface: short(import.to_owned()),
     };
     let (interface, version) = split_weir(import).ok_or_else(unknown)?;
+    let release = find_release(import, version)?;
     let grant = needed_grant(interface).ok_or_else(unknown)?;
-    check_version(import, version)?;
     match grant {
         Some(grant) if !grants.has(grant) => Err(LoadError::NotGranted {
             interface: import.to_owned(),
             grant,
         }),
-        _ => Ok(()),
+        _ => Ok(Some(release)),
     }
 }
 
@@ -194,15 +207,14 @@ fn is_wasi(import: &str) -> bool {
 }
 
 /// The hook that is exported under that name; none for what is not Weir's.
-fn find_hook(export: &str) -> Result<Option<Hook>, LoadError> {
+fn find_hook(export: &str) -> Result<Option<(Hook, Release)>, LoadError> {
     let Some((interface, version)) = split_weir(export) else {
         return Ok(None);
     };
     let Some(hook) = Hook::from_name(interface) else {
         return Ok(None);
     };
-    check_version(export, version)?;
-    Ok(Some(hook))
+    Ok(Some((hook, find_release(export, version)?)))
 }
 
 /// `weir:policy/access@0.1.0` is `access` and `0.1.0`.
@@ -211,15 +223,9 @@ fn split_weir(name: &str) -> Option<(&str, &str)> {
     Some(name.split_once('@').unwrap_or((name, "")))
 }
 
-/// Below 1.0 the first two numbers have to agree, as wasmtime's linker wants it.
-fn check_version(interface: &str, version: &str) -> Result<(), LoadError> {
-    let track = |version: &str| version.rsplit_once('.').map(|(track, _)| track.to_owned());
-    if track(version).is_some() && track(version) == track(WIT_VERSION) {
-        return Ok(());
-    }
-    Err(LoadError::UnknownVersion {
+fn find_release(interface: &str, version: &str) -> Result<Release, LoadError> {
+    Release::of_version(version).ok_or_else(|| LoadError::UnknownVersion {
         interface: short(interface.to_owned()),
-        supported: WIT_VERSION,
     })
 }
 

@@ -5,6 +5,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,6 @@ use crate::bounds;
 use crate::failure::{self, Failure, FailureKind};
 use crate::guests::Guests;
 use crate::hook::Hook;
-use crate::load::wrong_type;
 use crate::load_error::LoadError;
 use crate::services::CallHost;
 use crate::spec::Recycle;
@@ -34,7 +34,24 @@ pub(crate) struct Instance {
     marks: Recycle,
     calls: u32,
     born: Instant,
+    _counted: Counted,
     _permit: OwnedSemaphorePermit,
+}
+
+/// An instance of a version, for as long as it lives.
+struct Counted(Arc<Core>);
+
+impl Counted {
+    fn new(core: &Arc<Core>) -> Self {
+        core.instances.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(core))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.instances.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Hook calls between two looks at the clock for an instance's age.
@@ -56,7 +73,9 @@ impl Instance {
                 instance_dropped: true,
             })
         };
+        let counted = Counted::new(core);
         let started = bounded(
+            core,
             &turn,
             wait_ms(core, true),
             pin!(core.pre.instantiate_async(&mut store)),
@@ -67,10 +86,7 @@ impl Instance {
             Some(Err(error)) => return Err(failed(explain(core, &store, &error, true))),
             None => return Err(failed(waited(core, true))),
         };
-        let guests = core
-            .indices
-            .bind(&mut store, &instance)
-            .map_err(wrong_type)?;
+        let guests = core.indices.bind(&mut store, &instance)?;
         let mut instance = Box::new(Self {
             store,
             guests,
@@ -79,6 +95,7 @@ impl Instance {
             marks: core.spec.recycle.draw(core.engine.next_number()),
             calls: 0,
             born: Instant::now(),
+            _counted: counted,
             _permit: permit,
         });
         if core.hooks.contains(Hook::Lifecycle) {
@@ -124,7 +141,7 @@ impl Instance {
                 }
                 body(&mut self.store, &self.guests).await
             });
-            bounded(&self.turn, wait_ms(&self.core, init), hook).await
+            bounded(&self.core, &self.turn, wait_ms(&self.core, init), hook).await
         };
         self.store.data_mut().end();
         match ended {
@@ -206,13 +223,28 @@ fn waited(core: &Core, init: bool) -> FailureKind {
 /// The hook is pinned by whoever calls this: moving it in would double the size of every future
 /// above.
 async fn bounded<R>(
+    core: &Core,
     turn: &Turn,
     wait_max_ms: u32,
     mut hook: Pin<&mut impl Future<Output = wasmtime::Result<R>>>,
 ) -> Option<wasmtime::Result<R>> {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     std::future::poll_fn(|cx| {
-        if let Poll::Ready(ended) = hook.as_mut().poll(cx) {
+        let polled = match &core.spec.cpu {
+            None => hook.as_mut().poll(cx),
+            // Between two polls others run: only what passes within one is this policy's.
+            Some(cpu) => {
+                let began = Instant::now();
+                let polled = hook.as_mut().poll(cx);
+                let now = Instant::now();
+                let took = now.duration_since(began);
+                let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                core.cpu_micros.fetch_add(micros, Ordering::Relaxed);
+                cpu.spend(took, now);
+                polled
+            }
+        };
+        if let Poll::Ready(ended) = polled {
             return Poll::Ready(Some(ended));
         }
         // What it waits for now, it does not need its turn for.

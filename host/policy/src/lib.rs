@@ -9,11 +9,13 @@
 //! called.
 
 pub mod bounds;
+pub mod budget;
 pub mod compile;
 pub mod engine;
 pub mod failure;
 pub mod hook;
 pub mod load_error;
+pub mod release;
 pub mod remembered;
 pub mod services;
 pub mod spec;
@@ -24,11 +26,13 @@ pub mod worker;
 mod answers;
 mod artefact;
 mod bindings;
+mod candidate;
 mod grants;
 mod guests;
 mod imports;
 mod inspect;
 mod instance;
+mod link;
 mod load;
 mod slot;
 mod state;
@@ -36,12 +40,14 @@ mod stdio;
 mod stream;
 mod turn;
 
+pub use budget::CpuBudget;
 pub use compile::{CompileMode, compile_main};
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use failure::{Failure, FailureKind};
 pub use grants::Grants;
 pub use hook::{Hook, HookSet};
 pub use load_error::LoadError;
+pub use release::Release;
 pub use remembered::{Caller, Rules};
 pub use services::{CallHost, PolicyIdentity, Role, Services, Who};
 pub use spec::{Isolation, Recycle, VersionSpec};

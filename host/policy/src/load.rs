@@ -4,7 +4,7 @@
 //! step leaves no trace but perhaps a compiled file.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -17,9 +17,10 @@ use crate::failure::{Failure, FailureKind};
 use crate::grants::Grants;
 use crate::guests::Indices;
 use crate::hook::{Hook, HookSet};
-use crate::inspect::{self, Inspected, WIT_VERSION};
+use crate::inspect::{self, Inspected};
 use crate::instance::Instance;
 use crate::load_error::{LoadError, short};
+use crate::release::Release;
 use crate::spec::VersionSpec;
 use crate::state::State;
 use crate::turn::Pace;
@@ -53,9 +54,15 @@ impl Engine {
             digest,
             component,
             compiled,
-            inspected: Inspected { hooks, imports },
+            inspected,
         } = self.ready(bytes, &grants).await?;
-        let (pre, indices) = self.link(&component, hooks)?;
+        let Inspected {
+            exports,
+            imports,
+            release,
+        } = inspected;
+        let hooks: HookSet = exports.iter().map(|(hook, _)| *hook).collect();
+        let (pre, indices) = self.link(&component, &exports)?;
         let sends_bodies = imports
             .iter()
             .any(|import| import.starts_with("weir:policy/http"));
@@ -74,6 +81,7 @@ impl Engine {
             digest,
             size_bytes,
             hooks,
+            release,
             imports,
             compiled,
             pre,
@@ -81,6 +89,8 @@ impl Engine {
             retired: AtomicBool::new(false),
             remembers: AtomicBool::new(false),
             failures: AtomicU64::new(0),
+            cpu_micros: AtomicU64::new(0),
+            instances: AtomicU32::new(0),
         });
         self.start_once(&core).await?;
         Ok(Arc::new(Version { core }))
@@ -182,7 +192,7 @@ impl Engine {
     fn link(
         &self,
         component: &Component,
-        hooks: HookSet,
+        exports: &[(Hook, Release)],
     ) -> Result<(InstancePre<State>, Indices), LoadError> {
         // So that the first instance on the data path need not do it.
         component
@@ -199,7 +209,7 @@ impl Engine {
                 reason: short(reason),
             }
         })?;
-        let indices = Indices::find(&pre, hooks).map_err(wrong_type)?;
+        let indices = Indices::find(component, exports)?;
         Ok((pre, indices))
     }
 
@@ -216,12 +226,5 @@ impl Engine {
             return Err(full);
         };
         Instance::start(core, permit).await.map(drop)
-    }
-}
-
-pub(crate) fn wrong_type((hook, error): (Hook, wasmtime::Error)) -> LoadError {
-    LoadError::WrongType {
-        interface: format!("weir:policy/{hook}@{WIT_VERSION}"),
-        reason: short(format!("{error:#}")),
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::bounds;
 use crate::failure::Failure;
+use crate::release::Release;
 
 /// A reason as it may stand in a log: a policy chooses names that are in it, so it has a bound, and is
 /// one line.
@@ -45,7 +46,11 @@ pub enum LoadError {
         reason: String,
     },
     /// It imports something that no policy has.
-    #[error("the policy imports `{interface}`, which Weir does not have")]
+    #[error(
+        "the policy imports `{interface}`, which Weir does not have; it has `weir:policy` in the \
+         versions {} and WASI 0.2 without HTTP",
+        Release::list()
+    )]
     UnknownImport {
         /// What it imports.
         interface: String,
@@ -59,21 +64,26 @@ pub enum LoadError {
         grant: &'static str,
     },
     /// It imports or exports an interface of Weir in a version that this Weir does not have.
-    #[error("the policy uses `{interface}`; this Weir has version {supported} of it")]
+    #[error(
+        "the policy uses `{interface}`; this Weir runs the versions {} of `weir:policy`",
+        Release::list()
+    )]
     UnknownVersion {
         /// What it uses.
         interface: String,
-        /// What there is.
-        supported: &'static str,
     },
     /// It exports no hook, so it would never be called.
-    #[error("the policy exports no hook; it has to export at least one of {hooks}")]
+    #[error(
+        "the policy exports no hook of `weir:policy` in the versions {}, which this Weir runs; it has \
+         to export at least one of {hooks}",
+        Release::list()
+    )]
     NoHook {
         /// The hooks that exist, as one would write them.
         hooks: String,
     },
     /// It exports or imports an interface with other types than Weir's.
-    #[error("`{interface}` does not have the types of Weir's wit/policy.wit: {reason}")]
+    #[error("`{interface}` does not have the types that Weir has in wit/: {reason}")]
     WrongType {
         /// The interface.
         interface: String,

@@ -3,6 +3,7 @@
 //! [`CallHost`] is one call, as policies see and edit it; [`Services`] is everything that
 //! outlives calls. The runtime checks grants and bounds before it calls either.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +20,17 @@ pub struct PolicyIdentity {
     pub tenant: Option<String>,
     /// Whether what it does counts.
     pub role: Role,
+}
+
+impl PolicyIdentity {
+    /// The name that it has in the gateway: a tenant's policy has its tenant in front of it. No name
+    /// holds a `/`.
+    pub fn full_name(&self) -> Cow<'_, str> {
+        match &self.tenant {
+            None => Cow::Borrowed(&self.name),
+            Some(tenant) => Cow::Owned(format!("{tenant}/{}", self.name)),
+        }
+    }
 }
 
 /// Whether what a policy does counts.
@@ -57,6 +69,8 @@ pub trait CallHost: Send + Sync {
     fn method(&self) -> String;
     /// The path without the query.
     fn path(&self) -> String;
+    /// The parameters of the query, decoded and in order.
+    fn query(&self) -> Vec<(String, String)>;
     /// The name of the tenant. Shared, as policies ask for it in most calls.
     fn tenant(&self) -> Arc<str>;
     /// The public id of the virtual key.
@@ -73,6 +87,10 @@ pub trait CallHost: Send + Sync {
     fn json(&self, pointer: &str) -> Option<String>;
     /// The prompt in the dialect-neutral view.
     fn messages(&self) -> Vec<Message>;
+    /// How many questions of policies to models led to it, one in the other; 0 for a caller's own.
+    fn depth(&self) -> u32 {
+        0
+    }
     /// The bytes of the request's body. Shared, so that showing it to a policy copies it once.
     fn body(&self) -> Bytes;
 

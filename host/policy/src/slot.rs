@@ -26,6 +26,11 @@ use crate::services::CallHost;
 use crate::state::State;
 use crate::version::Core;
 
+/// How long a hook waits for one of its version's instances before it looks whether there may be more.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Sweeps (of which there are four a second) without use after which a version's instances go.
+const IDLE_SWEEPS: u32 = 240;
+
 /// One instance's place.
 pub(crate) struct Slot {
     /// None while a hook has it, and for good once the slot is dead.
@@ -251,6 +256,8 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Rc<Slot>>>,
     waiting: Cell<u32>,
     listed: Notify,
+    /// Sweeps since an instance was last taken.
+    unused_sweeps: Cell<u32>,
     /// Answers that hold for a while.
     pub(crate) remembered: Remembered,
 }
@@ -262,12 +269,14 @@ impl Pool {
             idle: RefCell::new(Vec::new()),
             waiting: Cell::new(0),
             listed: Notify::new(),
+            unused_sweeps: Cell::new(0),
             remembered: Remembered::default(),
         })
     }
 
     /// An idle instance, if there is one; `for_stream` if one more stream fits into it.
     pub(crate) fn try_take(self: &Rc<Self>, for_stream: bool) -> Option<Lease> {
+        self.unused_sweeps.set(0);
         let mut idle = self.idle.borrow_mut();
         let mut at = idle.len();
         while let Some(index) = at.checked_sub(1) {
@@ -299,9 +308,24 @@ impl Pool {
     }
 
     /// Ends when an instance was put on the list.
-    pub(crate) async fn wait(&self) {
+    pub(crate) async fn wait(&self) -> Result<(), FailureKind> {
+        if self.waiting.get() >= self.core.spec.waiting_max {
+            return Err(FailureKind::PoolFull);
+        }
         let _waiting = Count::up(&self.waiting);
         self.listed.notified().await;
+        Ok(())
+    }
+
+    /// The same, and fails at `until`. Looks again now and then: an instance that another worker gave
+    /// up is listed nowhere.
+    pub(crate) async fn wait_until(&self, until: Instant) -> Result<(), FailureKind> {
+        let next = Instant::now() + LOOK_AGAIN;
+        match tokio::time::timeout_at(until.min(next), self.wait()).await {
+            Ok(waited) => waited,
+            Err(_) if Instant::now() >= until => Err(FailureKind::PoolFull),
+            Err(_) => Ok(()),
+        }
     }
 
     fn list(&self, slot: &Rc<Slot>, last: bool) {
@@ -340,9 +364,12 @@ impl Pool {
         true
     }
 
-    /// Drops idle instances that are old, or all of them. Those with streams only leave the list:
+    /// Drops idle instances that are old, or all of them, also where none was used for a minute. Those with streams only leave the list:
     /// their streams end on them.
     pub(crate) fn sweep(&self, all: bool) {
+        let unused = self.unused_sweeps.get().saturating_add(1);
+        self.unused_sweeps.set(unused);
+        let all = all || unused > IDLE_SWEEPS;
         self.idle.borrow_mut().retain(|slot| {
             let old = slot
                 .instance

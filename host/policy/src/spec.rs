@@ -1,5 +1,8 @@
 //! What an operator sets for a policy version, beside its bytes.
 
+use std::sync::Arc;
+
+use crate::budget::CpuBudget;
 use crate::grants::Grants;
 use crate::services::{PolicyIdentity, Role};
 
@@ -25,6 +28,12 @@ pub struct VersionSpec {
     pub memory_max_bytes: usize,
     /// Which calls share an instance.
     pub isolation: Isolation,
+    /// Instances at one time, in all workers together.
+    pub instances_max: u32,
+    /// Hook calls that may wait for an instance at one time, in each worker. One more fails at once.
+    pub waiting_max: u32,
+    /// Computing time that it shares with others; none for as much as it takes.
+    pub cpu: Option<Arc<CpuBudget>>,
     /// When an instance is replaced by a new one.
     pub recycle: Recycle,
 }
@@ -45,6 +54,9 @@ impl VersionSpec {
             wait_max_ms: 1000,
             memory_max_bytes: 32 << 20,
             isolation: Isolation::Shared,
+            instances_max: u32::MAX,
+            waiting_max: 1024,
+            cpu: None,
             recycle: Recycle::default(),
         }
     }

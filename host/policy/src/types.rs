@@ -1,6 +1,7 @@
 //! The vocabulary of hooks as Rust types, under the names that the rest of Weir uses.
 //!
-//! They are the generated types themselves, so nothing is copied between two shapes. What goes
+//! They are the generated types themselves (but `Candidate`, see there), so nothing is copied between
+//! two shapes. What goes
 //! into a policy borrows (`Summary`, `WholeReply`, `StreamEvent`, `Outcome`); what
 //! comes out owns (`Denial`, `LimitRule`, `RouteAttempt`, `Response`, `NewEvent`).
 
@@ -13,7 +14,7 @@ pub use crate::bindings::exports::weir::policy::events::{
 pub use crate::bindings::exports::weir::policy::limit::{
     Rule as LimitRule, Unit as LimitUnit, Window as LimitWindow,
 };
-pub use crate::bindings::exports::weir::policy::route::{Attempt as RouteAttempt, Candidate};
+pub use crate::bindings::exports::weir::policy::route::Attempt as RouteAttempt;
 pub use crate::bindings::weir::policy::http::Request as HttpRequest;
 pub use crate::bindings::weir::policy::log::Level as LogLevel;
 pub use crate::bindings::weir::policy::models::Completion;
@@ -21,3 +22,4 @@ pub use crate::bindings::weir::policy::types::{
     Denial, Message, Operation, ResponseParam as WholeReply, ResponseResult as Response, Summary,
     Usage,
 };
+pub use crate::candidate::Candidate;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use wasmtime::component::InstancePre;
 
@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::grants::Grants;
 use crate::guests::Indices;
 use crate::hook::{Hook, HookSet};
+use crate::release::Release;
 use crate::services::PolicyIdentity;
 use crate::spec::VersionSpec;
 use crate::state::State;
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) digest: [u8; 32],
     pub(crate) size_bytes: usize,
     pub(crate) hooks: HookSet,
+    pub(crate) release: Release,
     pub(crate) imports: Vec<String>,
     pub(crate) compiled: Compiled,
     pub(crate) pre: InstancePre<State>,
@@ -46,6 +48,10 @@ pub(crate) struct Core {
     /// True once the policy has let the host remember an answer.
     pub(crate) remembers: AtomicBool,
     pub(crate) failures: AtomicU64,
+    /// Microseconds that it computed, where that is measured.
+    pub(crate) cpu_micros: AtomicU64,
+    /// Instances that there are, in all workers.
+    pub(crate) instances: AtomicU32,
 }
 
 impl Core {
@@ -94,6 +100,12 @@ impl Version {
         self.core.hooks
     }
 
+    /// The version of `weir:policy` that it needs: the newest of which it imports or exports
+    /// anything.
+    pub fn interface(&self) -> Release {
+        self.core.release
+    }
+
     /// The interfaces that it imports, sorted: all that it can do.
     pub fn imports(&self) -> &[String] {
         &self.core.imports
@@ -104,7 +116,20 @@ impl Version {
         &self.core.compiled
     }
 
-    /// Hook calls that failed, in all workers, since it was loaded. Denials are not failures.
+    /// Microseconds that it computed since it was loaded, in all workers; none where no budget is set
+    /// for that.
+    pub fn cpu_micros(&self) -> Option<u64> {
+        let measured = self.core.spec.cpu.is_some();
+        measured.then(|| self.core.cpu_micros.load(Ordering::Relaxed))
+    }
+
+    /// Instances that there are now, in all workers.
+    pub fn instances(&self) -> u32 {
+        self.core.instances.load(Ordering::Relaxed)
+    }
+
+    /// Hook calls that failed by its own fault, in all workers, since it was loaded. Denials are not
+    /// failures, and a machine that was full is not its fault.
     pub fn failures(&self) -> u64 {
         self.core.failures.load(Ordering::Relaxed)
     }

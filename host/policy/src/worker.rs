@@ -394,10 +394,13 @@ impl Worker {
 }
 
 impl Core {
-    /// A failure of this version, counted.
+    /// A failure of a hook; counted where the version is to blame and not what else runs.
     pub(crate) fn fail(&self, hook: Hook, kind: FailureKind) -> Failure {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        let instance_dropped = !matches!(kind, FailureKind::PoolFull | FailureKind::BadAnswer(_));
+        use FailureKind::{BadAnswer, CpuSpent, Dropped, PoolFull};
+        if !matches!(kind, PoolFull | CpuSpent { .. } | Dropped) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        let instance_dropped = !matches!(kind, PoolFull | CpuSpent { .. } | BadAnswer(_));
         Failure {
             kind,
             hook,

@@ -64,6 +64,21 @@ pub struct AttemptRow {
     pub failure: Option<Cow<'static, str>>,
     /// Milliseconds from its begin to its head or its failure.
     pub ms: u32,
+    /// What is to be said only of few attempts.
+    #[serde(flatten)]
+    pub more: Option<Box<AttemptMore>>,
+}
+
+/// What is to be said only of few attempts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct AttemptMore {
+    /// Why it was made, where that was not the failure of the one before it, as a code.
+    pub cause: Option<Cow<'static, str>>,
+    /// The model that it asked for, where that is not the call's.
+    pub model: Option<Arc<str>>,
+    /// What its provider reported that it used, where that is not in the call's own usage or is only
+    /// a part of it.
+    pub usage: Option<Usage>,
 }
 
 /// The verdict of a hook that was not called, because an answer that it gave before still held.

@@ -55,6 +55,9 @@ pub struct VirtualKey {
     /// The key is refused.
     #[serde(default)]
     pub disabled: bool,
+    /// It opens the tenant's own policies in the admin API, and no calls.
+    #[serde(default)]
+    pub author: bool,
     /// Refused from then on, in milliseconds since the epoch.
     #[serde(default)]
     pub expires_ms: Option<u64>,

@@ -21,7 +21,7 @@ pub mod sqlite;
 pub mod store;
 mod writer;
 
-pub use call::{AttemptRow, CallRow, Decider, Decision, Ended, REMEMBERED};
+pub use call::{AttemptMore, AttemptRow, CallRow, Decider, Decision, Ended, REMEMBERED};
 pub use entity::{
     Ban, Channel, DisabledKey, Entities, Entity, KeyTerms, Kind, PolicySetting, PolicyState,
     PolicyVersion, Promote, ProviderKey, Quarantined, Tenant, Trial, TrialKind, TrialRules,

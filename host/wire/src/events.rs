@@ -47,6 +47,9 @@ use crate::{Dialect, sse, usage};
 
 use frame::Frame;
 
+/// Tells in the event that ends a reply how often another provider went on with it.
+const CONTINUED: &str = "/weir_continued";
+
 /// A piece of text of one of the reply's choices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextDelta {
@@ -214,6 +217,20 @@ impl View {
             Speech::Responses(stream) => stream.write(event, edits),
             Speech::Anthropic(stream) => stream.write(event, edits),
             Speech::Gemini(stream) => stream.write(event, edits),
+        }
+    }
+
+    /// The stream broke, and what comes from now on is from another provider that goes on with it: its
+    /// own beginning is left out, and it has the ids of the first and goes on with its numbers. The
+    /// event that ends the reply is marked with a field `weir_continued`.
+    pub fn resume(&mut self) {
+        self.slots.clear();
+        match &mut self.speech {
+            Speech::Chat(stream) => stream.resume(),
+            Speech::Anthropic(stream) => stream.resume(),
+            Speech::Gemini(stream) => stream.resume(),
+            // Its events hold the whole reply again and again; see the gateway, which never asks.
+            Speech::Responses(_) => {}
         }
     }
 

@@ -16,6 +16,7 @@ pub mod fake;
 pub mod json;
 pub mod kept;
 pub mod opening;
+pub mod prefill;
 pub mod prompt;
 pub mod scan;
 pub mod sse;

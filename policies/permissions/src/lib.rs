@@ -5,10 +5,9 @@
 //! whose calls a rule is for. Never here: counting (that is `limits`), changing the call (that is `aliases`).
 
 mod addresses;
-mod hours;
 
 use addresses::Addresses;
-use hours::Hours;
+use weir_sdk::hours::Hours;
 use weir_sdk::prelude::*;
 use weir_sdk::select::{Caller, Patterns, Scope};
 

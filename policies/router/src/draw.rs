@@ -12,58 +12,59 @@ impl Draw {
         Draw(None)
     }
 
-    /// Puts as many channels as are wanted to the front, in the order in which they are drawn; the
-    /// others keep theirs.
-    pub(crate) fn order(&mut self, tier: &mut [Ranked], wanted: usize) {
-        let mut total: f64 = tier.iter().map(|one| f64::from(one.weight)).sum();
-        let mut rest = tier;
-        for _ in 0..wanted {
-            // Of one, or of those that all have weight 0, the first stands first already.
-            if rest.len() < 2 || total <= 0.0 {
-                return;
-            }
-            let mut left = self.unit() * total;
-            let mut drawn = 0;
-            for (index, one) in rest.iter().enumerate().filter(|(_, one)| one.weight > 0.0) {
-                drawn = index;
-                left -= f64::from(one.weight);
-                if left < 0.0 {
-                    break;
-                }
-            }
-            if let Some(head) = rest.get_mut(..=drawn) {
-                head.rotate_right(1);
-            }
-            let Some((first, others)) = rest.split_first_mut() else {
-                return;
-            };
-            total -= f64::from(first.weight);
-            rest = others;
-        }
+    /// Without asking for the call's id.
+    #[cfg(test)]
+    pub(crate) fn seeded(seed: u64) -> Draw {
+        Draw(Some(seed))
     }
 
     /// From 0 to 1, without 1. SplitMix64.
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f32 {
         let state = self
             .0
             .get_or_insert_with(|| hash(weir_sdk::call::id().as_bytes()));
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = *state;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "53 bits fit into an f64 exactly"
-        )]
-        let unit = (bits >> 11) as f64 / (1_u64 << 53) as f64;
-        unit
+        unit(mix(*state))
     }
 }
 
-/// FNV-1a; the generator above does the mixing.
-fn hash(bytes: &[u8]) -> u64 {
+/// Draws one by its score as its share; where all are 0, the first.
+pub(crate) fn by_share(draw: &mut Draw, tier: &[Ranked], total: f32) -> usize {
+    if total <= 0.0 {
+        return 0;
+    }
+    let mut left = draw.unit() * total;
+    let mut drawn = 0;
+    for (index, one) in tier.iter().enumerate().filter(|(_, one)| one.score > 0.0) {
+        drawn = index;
+        left -= one.score;
+        if left < 0.0 {
+            break;
+        }
+    }
+    drawn
+}
+
+/// FNV-1a; `mix` makes its bits even.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+/// The finish of SplitMix64: each bit of the result depends on all of the input.
+pub(crate) fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// From 0 to 1, without 1.
+pub(crate) fn unit(bits: u64) -> f32 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "24 bits fit into an f32 exactly"
+    )]
+    let unit = (bits >> 40) as f32 / 16_777_216.0;
+    unit
 }

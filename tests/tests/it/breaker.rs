@@ -118,7 +118,7 @@ fn weir_asks_by_itself_while_a_circuit_is_open() {
             asked.json()["model"].clone(),
             asked.json()["max_tokens"].clone()
         ),
-        (json!("cheap"), json!(1))
+        (json!("cheap"), json!(16))
     );
     assert_eq!(asked.key(), "pk-first");
     assert_eq!(circuit(&gateway, "first", "m"), "open");

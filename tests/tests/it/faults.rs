@@ -2,6 +2,7 @@
 //! notices more than a pause.
 
 mod bounds;
+mod continued;
 mod pins;
 mod swapping;
 mod table;

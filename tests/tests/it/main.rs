@@ -4,6 +4,7 @@
 //! behind it. Read first: `keys.rs` for the form of a test.
 
 mod admin;
+mod authors;
 mod bounds;
 mod breaker;
 mod cascade;
@@ -16,9 +17,11 @@ mod events;
 mod faults;
 mod hangup;
 mod hostile;
+mod interface;
 mod keys;
 mod limits;
 mod policies;
+mod questions;
 mod rotation;
 mod sdk;
 mod staged;

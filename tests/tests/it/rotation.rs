@@ -288,3 +288,68 @@ fn an_administrator_can_have_a_key_tried_at_once() {
     assert_eq!(found["accepted"], true, "{found}");
     assert_eq!(found["key"]["state"]["is"], "usable", "{found}");
 }
+
+#[test]
+fn a_limit_can_be_taken_away_again() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&with_keys(&provider, "", &[("in-the-file", "level = 2")]));
+    let admin = gateway.admin();
+    let path = "/admin/v1/channels/main/keys";
+    let made = json!({"secret": "made", "label": "made", "rpm": 1, "tpm": 9000, "weight": 3});
+    let made = admin.post(path, &made).expect(201).json();
+    let path = format!("{path}/{}", made["id"].as_str().unwrap());
+    gateway.acme().chat("m").expect(200);
+    gateway.acme().chat("m").expect(200);
+    assert_eq!(provider.keys(), ["made", "in-the-file"]);
+    // What is left out stays, what is null goes.
+    let changed = admin.send(
+        "PATCH",
+        &path,
+        r#"{"rpm": null, "label": null, "weight": null}"#,
+    );
+    let changed = changed.expect(200).json();
+    let shown = ["rpm", "tpm", "weight", "label"].map(|name| changed[name].clone());
+    assert_eq!(shown, [Value::Null, json!(9000), json!(1), json!("")]);
+    gateway.acme().chat("m").expect(200);
+    assert_eq!(provider.keys()[2], "made");
+    // The settings file's keys are not changed here, not even to nothing.
+    let theirs = keys(&admin).into_iter().find(|key| key["level"] == 2);
+    let theirs = theirs.unwrap()["id"].as_str().unwrap().to_owned();
+    let theirs = format!("/admin/v1/channels/main/keys/{theirs}");
+    assert_eq!(admin.send("PATCH", &theirs, r#"{"rpm": null}"#).status, 409);
+}
+
+#[test]
+fn a_days_limit_is_respected_beside_a_minutes() {
+    let provider = Provider::with(|seen| match seen.key() {
+        "spent" => Answer::chat("Hello.")
+            .header("x-ratelimit-limit-requests-minute", "30")
+            .header("x-ratelimit-remaining-requests-minute", "30")
+            .header("x-ratelimit-limit-requests-day", "1000")
+            .header("x-ratelimit-remaining-requests-day", "0")
+            .header("x-ratelimit-reset-requests-day", "33011.38")
+            .header("x-ratelimit-remaining-tokens-day", "9223372036854767616"),
+        _ => Answer::chat("Hello."),
+    });
+    let keys = [("spent", "level = 1"), ("fresh", "level = 2")];
+    let gateway = Gateway::start(&with_keys(&provider, "", &keys));
+    for _ in 0..3 {
+        gateway.acme().chat("m").expect(200);
+    }
+    assert_eq!(provider.keys(), ["spent", "fresh", "fresh"]);
+}
+
+#[test]
+fn a_refused_key_rests_until_the_date_that_the_provider_names() {
+    let date = "Wed, 21 Oct 2026 07:28:00 GMT";
+    let refusal = Answer::error(429, "rate_limit_exceeded")
+        .header("date", date)
+        .header("retry-after", "Wed, 21 Oct 2026 07:28:50 GMT");
+    let provider = Provider::always(refusal);
+    let gateway = Gateway::start(&with_keys(&provider, "", &[("a", "")]));
+    gateway.acme().chat("m").expect(429);
+    let reply = gateway.acme().chat("m").expect(503);
+    let after: u64 = reply.header("retry-after").parse().unwrap();
+    assert!((45..=51).contains(&after), "retry-after is {after}");
+    assert_eq!(provider.count(), 1);
+}

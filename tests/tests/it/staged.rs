@@ -314,3 +314,63 @@ fn a_version_that_may_do_more_waits_until_someone_says_yes() {
         .expect(200);
     gateway.acme().chat("bad").expect(200);
 }
+
+#[test]
+fn the_command_line_brings_a_version_into_force_step_by_step() {
+    let gateway = gateway();
+    let run = |arguments: &[&str]| {
+        let output = gateway.run_beside(arguments);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let said = text(output.stdout) + &text(output.stderr);
+        (output.status.code(), said)
+    };
+    let file = |name: &str, wasm: &[u8]| {
+        gateway.write(name, wasm);
+        gateway.folder().join(name).display().to_string()
+    };
+    let (code, said) = run(&[
+        "policy",
+        "push",
+        "mine",
+        &file("more.wasm", &policy("testing-probe")),
+    ]);
+    assert!(
+        code == Some(1) && said.contains("  - it may keep values of its own"),
+        "{said}"
+    );
+    let (code, said) = run(&[
+        "policy",
+        "push",
+        "mine",
+        &file("new.wasm", &sieve("new")),
+        "--hold",
+    ]);
+    assert!(
+        code == Some(0) && said.contains("what was in force still is"),
+        "{said}"
+    );
+    let new = digest(&sieve("new"));
+    let (code, said) = run(&["policy", "try", "mine", &new[..12]]);
+    assert!(code == Some(0) && said.contains("shadow"), "{said}");
+    gateway.acme().chat("new").expect(200);
+    let (code, said) = run(&["policy", "trial", "mine", "--end"]);
+    assert!(
+        code == Some(0) && said.contains("1 calls decided differently"),
+        "{said}"
+    );
+    let (code, said) = run(&["policy", "activate", "mine", &new[..12]]);
+    assert!(code == Some(0) && said.contains(&new), "{said}");
+    gateway.acme().chat("new").expect(403);
+    let (_, said) = run(&["policy", "list", "mine"]);
+    assert!(said.contains(&format!("{}  active", &new[..12])), "{said}");
+    let (code, _) = run(&["policy", "rollback", "mine"]);
+    assert_eq!(code, Some(0));
+    gateway.acme().chat("new").expect(200);
+    let (_, said) = run(&["policy", "list"]);
+    assert!(said.starts_with("mine  "), "{said}");
+    let (code, said) = run(&["policy", "activate", "mine", "ffff"]);
+    assert!(
+        code == Some(1) && said.contains("has no version ffff"),
+        "{said}"
+    );
+}

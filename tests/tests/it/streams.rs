@@ -34,15 +34,18 @@ const PATIENT: &str =
 
 /// Replays recordings in pieces of all kinds of sizes, and compares.
 fn replay(dialect: &str, recordings: &[Recording]) {
+    replay_over(dialect, recordings, "stream_usage = false");
+}
+
+/// The same over a channel that has these lines more.
+fn replay_over(dialect: &str, recordings: &[Recording], more: &str) {
     assert!(
         recordings.len() >= 2,
         "only {} recordings",
         recordings.len()
     );
     let provider = Provider::start();
-    let gateway = Gateway::start(
-        &(PATIENT.to_owned() + &provider.channel(dialect, "main", "stream_usage = false")),
-    );
+    let gateway = Gateway::start(&(PATIENT.to_owned() + &provider.channel(dialect, "main", more)));
     let client = gateway.acme();
     let mut ids = Vec::new();
     for (recording, size) in recordings
@@ -145,6 +148,14 @@ fn providers_that_speak_like_openai_are_read_too() {
         .map(|maker| format!("{maker}/chat_completions"));
     let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
     replay("openai", &successes(&endpoints, true));
+}
+
+#[test]
+fn streams_that_may_be_gone_on_with_come_out_byte_for_byte() {
+    let more = "stream_usage = false\nprefill = \"plain\"";
+    replay_over("openai", &successes(&OPENAI[..1], true), more);
+    replay_over("anthropic", &successes(&["anthropic/messages"], true), more);
+    replay_over("gemini", &successes(&GEMINI, true), more);
 }
 
 /// Replays errors; each provider key is asked at most once, since some errors kill the key.

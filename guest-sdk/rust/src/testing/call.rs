@@ -15,6 +15,7 @@ pub struct Call {
     pub(in crate::testing) dialect: String,
     pub(in crate::testing) method: String,
     pub(in crate::testing) path: String,
+    pub(in crate::testing) query: Vec<(String, String)>,
     pub(in crate::testing) labels: Vec<(String, String)>,
     pub(in crate::testing) headers: Vec<(String, String)>,
     pub(in crate::testing) body: Vec<u8>,
@@ -44,6 +45,7 @@ impl Call {
             dialect: "openai.chat".to_owned(),
             method: "POST".to_owned(),
             path: "/v1/chat/completions".to_owned(),
+            query: Vec::new(),
             labels: Vec::new(),
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
             body: body.to_string().into_bytes(),
@@ -116,6 +118,12 @@ impl Call {
     pub fn request(mut self, method: &str, path: &str) -> Call {
         method.clone_into(&mut self.method);
         path.clone_into(&mut self.path);
+        self
+    }
+
+    /// One more parameter of the query, decoded.
+    pub fn query(mut self, name: &str, value: &str) -> Call {
+        self.query.push((name.to_owned(), value.to_owned()));
         self
     }
 

@@ -60,6 +60,9 @@ pub(crate) mod call {
     pub(crate) fn path() -> String {
         host(|state| state.call.path.clone())
     }
+    pub(crate) fn query() -> Vec<(String, String)> {
+        host(|state| state.call.query.clone())
+    }
     pub(crate) fn tenant() -> String {
         host(|state| state.call.tenant.clone())
     }

@@ -142,6 +142,15 @@ struct AttemptView {
     failure: Option<String>,
     /// Milliseconds to the head of the reply, or to the failure.
     ms: u32,
+    /// Why it was made, where that was not the failure of the one before it: `error`,
+    /// `context_length`, `content_refusal` or `cost`, which led to another model; `continuation`
+    /// goes on with a stream that broke.
+    cause: Option<String>,
+    /// The model that it asked for, where that is not the call's.
+    model: Option<String>,
+    /// What its provider reported by the time it was given up or broke off; null for the last one,
+    /// whose usage is the call's.
+    usage: Option<UsageView>,
 }
 
 /// What a hook of a policy decided.
@@ -166,12 +175,16 @@ pub(super) struct CallDetail {
 }
 
 fn attempt(row: &AttemptRow) -> AttemptView {
+    let more = row.more.as_deref().cloned().unwrap_or_default();
     AttemptView {
         channel: row.channel.to_string(),
         key: row.key.as_deref().map(str::to_owned),
         status: row.status,
         failure: row.failure.as_deref().map(str::to_owned),
         ms: row.ms,
+        cause: more.cause.map(Into::into),
+        model: more.model.as_deref().map(str::to_owned),
+        usage: more.usage.map(Into::into),
     }
 }
 

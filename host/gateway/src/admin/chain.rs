@@ -12,6 +12,7 @@ use super::AdminState;
 use super::body::{Input, List};
 use super::error::{ApiError, ErrorBody};
 use super::policies::made;
+use crate::reload::owner_of;
 
 /// A policy at its place in the chain.
 #[derive(Debug, Serialize, ToSchema)]
@@ -21,16 +22,27 @@ pub(super) struct Place {
     declared_in: Option<String>,
 }
 
+impl Place {
+    /// The place of a policy that the API made.
+    pub(super) fn made(policy: &str) -> Self {
+        Self {
+            policy: policy.to_owned(),
+            declared_in: None,
+        }
+    }
+}
+
 /// The order of the policies that the API made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OrderInput {
     /// Each of them once, by name. Those that the settings file declares have their places there.
-    order: Vec<String>,
+    pub(super) order: Vec<String>,
 }
 
 fn places(state: &AdminState) -> Json<List<Place>> {
     let policies = state.control.policies().into_iter();
+    let policies = policies.filter(|status| owner_of(&status.name).is_none());
     let place = policies.map(|status| Place {
         policy: status.name,
         declared_in: status.declared_in,
@@ -55,30 +67,41 @@ pub(super) async fn order(
 ) -> Result<Json<List<Place>>, ApiError> {
     let _one_at_a_time = state.writes.lock().await;
     let made = made(&state).await?;
-    let (wanted, known) = (
-        names(input.order.iter()),
-        names(made.iter().map(|setting| &setting.name)),
-    );
-    if wanted != known || input.order.len() != known.len() {
-        let known: Vec<&str> = known.into_iter().collect();
-        let message = format!(
-            "must name each policy that the API made once, and no other: {}",
-            known.join(", ")
-        );
-        return Err(ApiError::field("order", &message));
+    check_order(&input, made.iter().map(|setting| setting.name.as_str()))?;
+    reorder(&state, input.order.into_iter()).await?;
+    Ok(places(&state))
+}
+
+/// Every one of `known` must be named once, and nothing else.
+pub(super) fn check_order<'k>(
+    input: &OrderInput,
+    known: impl Iterator<Item = &'k str>,
+) -> Result<(), ApiError> {
+    let known: BTreeSet<&str> = known.collect();
+    let wanted: BTreeSet<&str> = input.order.iter().map(String::as_str).collect();
+    if wanted == known && input.order.len() == known.len() {
+        return Ok(());
     }
-    for (position, name) in (0..).zip(&input.order) {
+    let known: Vec<&str> = known.into_iter().collect();
+    let message = format!(
+        "must name each policy that the API made once, and no other: {}",
+        known.join(", ")
+    );
+    Err(ApiError::field("order", &message))
+}
+
+/// Gives the policies of these full names their places, and makes them take effect.
+pub(super) async fn reorder(
+    state: &AdminState,
+    order: impl Iterator<Item = String>,
+) -> Result<(), ApiError> {
+    for (position, name) in (0..).zip(order) {
         state
             .store
-            .update(name, move |setting: &mut PolicySetting| {
+            .update(&name, move |setting: &mut PolicySetting| {
                 setting.position = position
             })
             .await?;
     }
-    state.publish().await?;
-    Ok(places(&state))
-}
-
-fn names<'n>(names: impl Iterator<Item = &'n String>) -> BTreeSet<&'n str> {
-    names.map(String::as_str).collect()
+    state.publish().await
 }

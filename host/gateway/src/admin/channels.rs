@@ -32,6 +32,9 @@ pub(super) struct ChannelInput {
     /// Patterns of the models that it serves, as callers name them; all where nothing is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     models: Option<Vec<String>>,
+    /// Patterns of the tenants whose calls it serves; all where nothing is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenants: Option<Vec<String>>,
     /// The provider's names for models that callers name otherwise.
     #[serde(default)]
     model_map: BTreeMap<String, String>,
@@ -92,6 +95,10 @@ pub(super) struct ChannelInput {
     /// The provider is another Weir, which is told where the call has been.
     #[serde(skip_serializing_if = "Option::is_none")]
     cascade: Option<bool>,
+    /// Lets it go on with a reply that broke off in the middle: plain, prefix, prefix_echoed, partial or
+    /// continue_final_message. Absent: it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefill: Option<String>,
     /// When it is left alone for a while: the fields of a `[channel.breaker]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -142,7 +149,7 @@ struct HealthView {
 }
 
 /// The settings that the store keeps in a field of their own.
-const FURTHER: [&str; 16] = [
+const FURTHER: &[&str] = &[
     "labels",
     "key_strategy",
     "sticky_by",
@@ -157,6 +164,8 @@ const FURTHER: [&str; 16] = [
     "client_cert_file",
     "client_key_file",
     "cascade",
+    "tenants",
+    "prefill",
     "breaker",
     "fake",
 ];
@@ -185,6 +194,7 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         dialect: Some(channel.dialect.as_str().to_owned()),
         base_url: channel.base_url.as_ref().map(ToString::to_string),
         models: Some(channel.models.patterns().to_vec()),
+        tenants: Some(channel.tenants.patterns().to_vec()),
         model_map: channel.model_map.clone(),
         labels: channel.labels.clone(),
         priority: Some(channel.priority),
@@ -199,6 +209,7 @@ fn input_of_file(channel: &config::Channel) -> ChannelInput {
         sticky_by: Some(channel.sticky_by.text()),
         proxy: channel.proxy.as_ref().map(ToString::to_string),
         cascade: Some(channel.cascade),
+        prefill: channel.prefill.map(|prefill| prefill.as_str().to_owned()),
         // Files are the file's business, and so are times; `GET /admin/v1/config` shows both.
         ..ChannelInput::default()
     }

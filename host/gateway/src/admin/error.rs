@@ -168,10 +168,8 @@ fn load_details(policy: &str, error: &weir_policy::LoadError) -> Value {
         LoadError::UnknownImport { interface } => {
             json!({ "policy": policy, "interface": interface })
         }
-        LoadError::UnknownVersion {
-            interface,
-            supported,
-        } => {
+        LoadError::UnknownVersion { interface } => {
+            let supported = weir_policy::Release::ALL.map(weir_policy::Release::as_str);
             json!({ "policy": policy, "interface": interface, "supported": supported })
         }
         LoadError::TooLarge {

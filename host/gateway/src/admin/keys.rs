@@ -35,6 +35,8 @@ pub(super) struct KeyInput {
     /// Refuses all calls with the key.
     #[serde(default)]
     disabled: bool,
+    /// caller (the default), or author: the key opens the tenant's own policies in this API, and no calls.
+    role: Option<String>,
     /// From when on the key is refused: a date or an RFC 3339 time.
     expires: Option<String>,
     /// On creation only: the secret, where it is not to be made by Weir. At least 16 characters.
@@ -58,6 +60,8 @@ pub(super) struct KeyView {
     labels: BTreeMap<String, String>,
     /// All calls with it are refused.
     disabled: bool,
+    /// caller or author.
+    role: &'static str,
     /// From when on it is refused, in milliseconds since the Unix epoch.
     expires_ms: Option<u64>,
     /// The file that declares it and has the say about it; null for one that the API made.
@@ -86,6 +90,7 @@ impl From<VirtualKey> for KeyView {
             prefix: Some(key.prefix),
             labels: key.labels,
             disabled: key.disabled,
+            role: role_of(key.author),
             expires_ms: key.expires_ms,
             declared_in: None,
             created_ms: Some(key.created_ms),
@@ -102,11 +107,26 @@ fn declared(tenant: &str, key: &config::VirtualKey, config: &Config) -> KeyView 
         prefix: None,
         labels: key.labels.clone(),
         disabled: key.disabled,
+        role: key.role.as_str(),
         expires_ms: key.expires_unix_ms,
         declared_in: Some(declared_in(config)),
         created_ms: None,
         updated_ms: None,
     }
+}
+
+fn role_of(author: bool) -> &'static str {
+    let role = if author {
+        config::KeyRole::Author
+    } else {
+        config::KeyRole::Caller
+    };
+    role.as_str()
+}
+
+/// Its role was checked.
+fn is_author(role: Option<&str>) -> bool {
+    role == Some(config::KeyRole::Author.as_str())
 }
 
 /// The id of a key that the file declares.
@@ -156,7 +176,7 @@ fn checked(
         .clone()
         .ok_or_else(|| ApiError::field("name", "is missing"))?;
     let key = json!({
-        "name": name, "labels": input.labels, "disabled": input.disabled, "expires": input.expires,
+        "name": name, "labels": input.labels, "disabled": input.disabled, "role": input.role, "expires": input.expires,
     });
     let loaded = check("tenant", &json!({ "name": tenant, "key": [key] }), config)?;
     let key = loaded
@@ -284,6 +304,7 @@ pub(super) async fn create(
         name,
         hash: sha256(secret.expose().as_bytes()),
         prefix: prefix(&secret),
+        author: is_author(input.role.as_deref()),
         labels: input.labels,
         disabled: input.disabled,
         expires_ms,
@@ -340,6 +361,7 @@ pub(super) async fn change(
         name: Some(old.name.clone()),
         labels: old.labels.clone(),
         disabled: old.disabled,
+        role: Some(role_of(old.author).to_owned()),
         expires: expires.map(|at| at.to_string()),
         secret: None,
     };
@@ -353,6 +375,7 @@ pub(super) async fn change(
     let updated_ms = state.clock.now_ms();
     let new = VirtualKey {
         name,
+        author: is_author(input.role.as_deref()),
         labels: input.labels,
         disabled: input.disabled,
         expires_ms,

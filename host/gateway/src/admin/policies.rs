@@ -14,10 +14,10 @@ use super::error::{ApiError, ErrorBody};
 use super::settings::{check, declared_in};
 use super::versions::{self, VersionView};
 use crate::config::{self, Config};
-use crate::reload::PolicyStatus;
+use crate::reload::{PolicyStatus, owner_of};
 
 /// The source of a policy whose versions are uploaded.
-const UPLOAD: &str = "upload";
+pub(super) const UPLOAD: &str = "upload";
 
 /// The settings of a policy: those of a `[[policy]]`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -25,23 +25,23 @@ const UPLOAD: &str = "upload";
 pub(super) struct PolicyInput {
     /// `upload` (the default): its versions are put at `policies/{policy}/versions`. Or `builtin:NAME`,
     /// or `file:PATH`.
-    source: Option<String>,
+    pub(super) source: Option<String>,
     /// What happens to a call when the policy fails: deny (the default) or allow.
-    on_failure: Option<String>,
+    pub(super) on_failure: Option<String>,
     /// Milliseconds for one hook.
-    deadline_ms: Option<u64>,
+    pub(super) deadline_ms: Option<u64>,
     /// Milliseconds that one hook may wait for the host.
-    wait_max_ms: Option<u64>,
+    pub(super) wait_max_ms: Option<u64>,
     /// Memory of one instance.
-    memory_max_bytes: Option<u64>,
+    pub(super) memory_max_bytes: Option<u64>,
     /// shared (the default) or call.
     isolation: Option<String>,
     /// enforce (the default), or shadow: decides, is logged, changes nothing.
     mode: Option<String>,
     /// Patterns of the tenants whose calls it sees; all where nothing is given.
-    tenants: Option<Vec<String>>,
+    pub(super) tenants: Option<Vec<String>>,
     /// What it may reach besides the call; nothing where nothing is given.
-    grants: Option<GrantsInput>,
+    pub(super) grants: Option<GrantsInput>,
     /// Its own configuration, an object.
     #[schema(value_type = Option<Object>)]
     config: Option<Value>,
@@ -53,16 +53,16 @@ pub(super) struct PolicyInput {
 pub(super) struct GrantsInput {
     /// Hosts that it may call.
     #[serde(default)]
-    http: Vec<String>,
+    pub(super) http: Vec<String>,
     /// Names of the settings file's `[secrets]` that it may read.
     #[serde(default)]
-    secrets: Vec<String>,
+    pub(super) secrets: Vec<String>,
     /// Models that it may ask.
     #[serde(default)]
-    models: Vec<String>,
+    pub(super) models: Vec<String>,
     /// Whether it may ban addresses.
     #[serde(default)]
-    firewall: bool,
+    pub(super) firewall: bool,
 }
 
 /// A policy.
@@ -71,7 +71,7 @@ pub(super) struct PolicyView {
     name: String,
     /// The file that declares it and has the say about it; null for one that the API made.
     declared_in: Option<String>,
-    settings: PolicyInput,
+    pub(super) settings: PolicyInput,
     /// What runs; null where nothing does yet.
     running: Option<PolicyStatus>,
 }
@@ -80,9 +80,9 @@ pub(super) struct PolicyView {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PolicyDetail {
     #[serde(flatten)]
-    policy: PolicyView,
+    pub(super) policy: PolicyView,
     /// Its stored versions, at most 1000.
-    versions: Vec<VersionView>,
+    pub(super) versions: Vec<VersionView>,
 }
 
 fn input_of(policy: &config::Policy, source: String) -> PolicyInput {
@@ -106,7 +106,11 @@ fn input_of(policy: &config::Policy, source: String) -> PolicyInput {
 }
 
 /// Checks `input` as the settings file would, and fills in the defaults.
-fn checked(name: &str, input: PolicyInput, config: &Config) -> Result<PolicyInput, ApiError> {
+pub(super) fn checked(
+    name: &str,
+    input: PolicyInput,
+    config: &Config,
+) -> Result<PolicyInput, ApiError> {
     let source = input.source.clone().unwrap_or_else(|| UPLOAD.to_owned());
     let mut section = serde_json::to_value(&input).unwrap_or_default();
     if let Value::Object(fields) = &mut section {
@@ -148,6 +152,13 @@ fn refuse_declared(config: &Config, name: &str) -> Result<(), ApiError> {
 
 /// The settings that the API made, in the order of the chain.
 pub(super) async fn made(state: &AdminState) -> Result<Vec<PolicySetting>, ApiError> {
+    let mut made = all_made(state).await?;
+    made.retain(|setting| owner_of(&setting.name).is_none());
+    Ok(made)
+}
+
+/// The same, tenants' own among them.
+pub(super) async fn all_made(state: &AdminState) -> Result<Vec<PolicySetting>, ApiError> {
     let query = ListQuery {
         limit: 1_000,
         ..ListQuery::default()
@@ -157,7 +168,10 @@ pub(super) async fn made(state: &AdminState) -> Result<Vec<PolicySetting>, ApiEr
     Ok(made)
 }
 
-async fn setting(state: &AdminState, name: &str) -> Result<Option<PolicySetting>, ApiError> {
+pub(super) async fn setting(
+    state: &AdminState,
+    name: &str,
+) -> Result<Option<PolicySetting>, ApiError> {
     match state.store.get::<PolicySetting>(name).await {
         Ok(setting) => Ok(Some(setting)),
         Err(StoreError::NotFound) => Ok(None),
@@ -234,6 +248,7 @@ pub(super) async fn list(
         .policies()
         .into_iter()
         .map(|status| status.name)
+        .filter(|name| owner_of(name).is_none())
         .collect();
     let config = state.control.config();
     let declared = config.policies.iter().map(|policy| policy.name.to_string());
@@ -264,7 +279,7 @@ pub(super) async fn show(
 }
 
 /// Writes the setting down and makes it take effect. Where it does not, everything is as it was.
-async fn put(
+pub(super) async fn put(
     state: &AdminState,
     old: Option<PolicySetting>,
     new: PolicySetting,
@@ -350,22 +365,28 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let _one_at_a_time = state.writes.lock().await;
     refuse_declared(&state.control.config(), &name)?;
+    forget(&state, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forgets a policy of this full name, and its versions.
+pub(super) async fn forget(state: &AdminState, name: &str) -> Result<(), ApiError> {
     state
         .store
-        .delete::<PolicySetting>(&name)
+        .delete::<PolicySetting>(name)
         .await
-        .map_err(|error| ApiError::naming(error, "policy", &name))?;
+        .map_err(|error| ApiError::naming(error, "policy", name))?;
     state.control.refresh().await?;
     // Nothing runs them any more; what is left of them would come back with the name.
-    match state.store.delete::<PolicyState>(&name).await {
+    match state.store.delete::<PolicyState>(name).await {
         Ok(()) | Err(StoreError::NotFound) => {}
         Err(error) => return Err(error.into()),
     }
-    for version in versions::of(&state, &name).await? {
+    for version in versions::of(state, name).await? {
         state
             .store
-            .delete::<PolicyVersion>(&PolicyVersion::id_of(&name, &version.digest))
+            .delete::<PolicyVersion>(&PolicyVersion::id_of(name, &version.digest))
             .await?;
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use weir_base::Secret;
 use weir_store::{DisabledKey, KeyTerms, ProviderKey, StoreError};
@@ -61,42 +61,69 @@ fn checked(terms: KeyTerms) -> Result<KeyTerms, ApiError> {
     Ok(terms)
 }
 
-/// What can be changed about a provider key.
+/// What can be changed about a provider key. What is left out stays; null gives it its default back, which for
+/// a limit is none.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProviderKeyChange {
     /// For people. Only for a key that the API made, as is all below but `enabled`.
-    label: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    label: Option<Option<String>>,
     /// true puts the key back into rotation, also one that the settings file declares; false takes it
     /// out.
     enabled: Option<bool>,
     /// Share of the calls, with the strategies that go by it. 1 to 1000000.
-    weight: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>)]
+    weight: Option<Option<u32>>,
     /// Keys of level 1 are tried first. 1 to 1000.
-    level: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>)]
+    level: Option<Option<u32>>,
     /// Most requests in a minute, as the provider allows; at least 1.
-    rpm: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u64>)]
+    rpm: Option<Option<u64>>,
     /// Most tokens in a minute, as the provider allows; at least 1.
-    tpm: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u64>)]
+    tpm: Option<Option<u64>>,
     /// Most calls under way; at least 1.
-    in_flight_max: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>)]
+    in_flight_max: Option<Option<u32>>,
+}
+
+/// What is there, null included: only what is left out is none.
+#[expect(
+    clippy::option_option,
+    reason = "left out, null and a value are three things"
+)]
+fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 impl ProviderKeyChange {
     /// What it says of how the key is used, with what it leaves as it was.
     fn terms(&self, before: &KeyTerms) -> KeyTerms {
         KeyTerms {
-            weight: self.weight.or(before.weight),
-            level: self.level.or(before.level),
-            rpm: self.rpm.or(before.rpm),
-            tpm: self.tpm.or(before.tpm),
-            in_flight_max: self.in_flight_max.or(before.in_flight_max),
+            weight: self.weight.unwrap_or(before.weight),
+            level: self.level.unwrap_or(before.level),
+            rpm: self.rpm.unwrap_or(before.rpm),
+            tpm: self.tpm.unwrap_or(before.tpm),
+            in_flight_max: self.in_flight_max.unwrap_or(before.in_flight_max),
         }
     }
 
     /// Whether it says something that a key of the settings file has from there.
     fn is_for_stored(&self) -> bool {
-        self.label.is_some() || self.terms(&KeyTerms::default()) != KeyTerms::default()
+        let limits = self.rpm.is_some() || self.tpm.is_some() || self.in_flight_max.is_some();
+        self.label.is_some() || self.weight.is_some() || self.level.is_some() || limits
     }
 }
 
@@ -470,7 +497,9 @@ async fn record(
         let terms = checked(change.terms(&key.terms))?;
         let apply = move |key: &mut ProviderKey| {
             key.terms = terms;
-            key.label = label.unwrap_or(std::mem::take(&mut key.label));
+            if let Some(label) = label {
+                key.label = label.unwrap_or_default();
+            }
             match enabled {
                 Some(true) => (key.disabled_reason, key.disabled_ms) = (None, None),
                 Some(false) => {

@@ -13,6 +13,7 @@ use super::AdminState;
 use super::body::{Asked, Changes, Input, List, PageQuery, Segments, patched};
 use super::error::{ApiError, ErrorBody};
 use super::settings::{check, declared_in};
+use super::tenant_policies;
 use crate::config::{self, Config};
 
 /// What can be said of a tenant.
@@ -246,6 +247,8 @@ pub(super) async fn remove(
         .delete::<Tenant>(&id)
         .await
         .map_err(|error| ApiError::naming(error, "tenant", &id))?;
+    // They would come back with a tenant of the same name.
+    tenant_policies::forget_all(&state, &id).await?;
     state.publish().await?;
     Ok(StatusCode::NO_CONTENT)
 }

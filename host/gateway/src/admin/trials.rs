@@ -158,6 +158,18 @@ impl From<TrialReport> for TrialView {
 }
 
 impl TrialInput {
+    /// Begins the trial of the policy with this full name.
+    pub(super) async fn begin(
+        &self,
+        state: &AdminState,
+        policy: &str,
+    ) -> Result<TrialView, ApiError> {
+        let failures_max = state.control.config().runtime.failures_before_rollback;
+        let (kind, rules) = (self.kind()?, self.rules(failures_max.into())?);
+        let begun = state.control.try_version(policy, &self.digest, kind, rules);
+        Ok(begun.await?.into())
+    }
+
     fn kind(&self) -> Result<TrialKind, ApiError> {
         match (self.kind, self.percent) {
             (Kind::Shadow, None) => Ok(TrialKind::Shadow),
@@ -221,13 +233,7 @@ pub(super) async fn begin(
     Segments(policy): Segments<String>,
     Input(input): Input<TrialInput>,
 ) -> Result<Json<TrialView>, ApiError> {
-    let failures_max = state.control.config().runtime.failures_before_rollback;
-    let (kind, rules) = (input.kind()?, input.rules(failures_max.into())?);
-    let report = state
-        .control
-        .try_version(&policy, &input.digest, kind, rules)
-        .await?;
-    Ok(Json(report.into()))
+    Ok(Json(input.begin(&state, &policy).await?))
 }
 
 /// What came of the trial so far.
@@ -257,7 +263,7 @@ pub(super) async fn end(
 #[serde(deny_unknown_fields)]
 pub(super) struct Approval {
     /// The digest of a stored version, in hexadecimal digits.
-    digest: String,
+    pub(super) digest: String,
 }
 
 /// Says that a stored version may do more than the one in force. It can be tried and activated then.

@@ -33,6 +33,9 @@ pub(super) struct VersionView {
     approved: bool,
     /// The hooks that it has.
     hooks: Vec<String>,
+    /// The version of the interface `weir:policy` that it needs, for example `0.2`; null where it was
+    /// stored before there was more than one.
+    interface: Option<String>,
     /// The interfaces that it imports.
     imports: Vec<String>,
 }
@@ -56,6 +59,7 @@ pub(super) async fn of(state: &AdminState, policy: &str) -> Result<Vec<VersionVi
         reason: quarantined(&known, &version.digest).map(|out| out.reason.clone()),
         approved: known.approved.contains(&version.digest),
         hooks: texts(&version.report, "hooks"),
+        interface: version.report["interface"].as_str().map(str::to_owned),
         imports: texts(&version.report, "imports"),
         digest: version.digest,
         size_bytes: version.size_bytes,
@@ -95,10 +99,10 @@ fn texts(report: &Value, field: &str) -> Vec<String> {
 pub(super) struct UploadQuery {
     /// false: check and keep the version, and leave in force what is.
     #[serde(default = "yes")]
-    activate: bool,
+    pub(super) activate: bool,
     /// true: it may do what it may do, also where that is more than the version in force may.
     #[serde(default)]
-    approve: bool,
+    pub(super) approve: bool,
 }
 
 fn yes() -> bool {
@@ -122,6 +126,19 @@ pub(super) async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<VersionReport>), ApiError> {
+    let max_bytes = state.control.config().runtime.policy_size_max_bytes;
+    put(&state, &policy, &query, &headers, body, max_bytes).await
+}
+
+/// Uploads a version of the policy with this full name.
+pub(super) async fn put(
+    state: &AdminState,
+    policy: &str,
+    query: &UploadQuery,
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+) -> Result<(StatusCode, Json<VersionReport>), ApiError> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -133,11 +150,10 @@ pub(super) async fn upload(
             message,
         ));
     }
-    let max_bytes = state.control.config().runtime.policy_size_max_bytes;
     let bytes = body::read(body, max_bytes).await?;
     let uploaded = state
         .control
-        .upload(&policy, bytes, query.activate, query.approve);
+        .upload(policy, bytes, query.activate, query.approve);
     let report = uploaded.await?;
     let status = if report.waits_for.is_empty() {
         StatusCode::OK
@@ -152,7 +168,7 @@ pub(super) async fn upload(
 #[serde(deny_unknown_fields)]
 pub(super) struct ActivateInput {
     /// The digest of a stored version, in hexadecimal digits.
-    digest: String,
+    pub(super) digest: String,
 }
 
 /// Puts a stored version in force.

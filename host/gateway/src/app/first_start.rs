@@ -52,6 +52,7 @@ pub async fn prepare(
             prefix: secret.expose().chars().take(8).collect(),
             labels: BTreeMap::new(),
             disabled: false,
+            author: false,
             expires_ms: None,
             created_ms: now_ms,
             updated_ms: now_ms,

@@ -134,10 +134,11 @@ async fn answer(
                 model,
                 messages,
                 max_output_tokens,
+                depth,
                 mut reply,
             } = question;
             let answer = tokio::select! {
-                answer = inner::complete(&worker, &policy, &model, &messages, max_output_tokens) => answer,
+                answer = inner::complete(&worker, &policy, &model, &messages, max_output_tokens, depth) => answer,
                 // The policy waits no longer: the call is dropped, and settled as it stands.
                 () = reply.closed() => return,
             };

@@ -53,11 +53,16 @@ impl Gateway {
         if !channel.bytes().all(plain) {
             return Err(format!("{channel:?} is no name of a channel"));
         }
+        self.at(method, &format!("channels/{channel}/{what}"))
+    }
+
+    /// A request for what lies at this path below `/admin/v1/`.
+    pub(super) fn at(&self, method: Method, path: &str) -> Result<RequestBuilder, String> {
         let base = match &self.admin_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => address(&self.data_dir()?)?,
         };
-        let url = format!("{base}/admin/v1/channels/{channel}/{what}");
+        let url = format!("{base}/admin/v1/{path}");
         Ok(client()?.request(method, url).bearer_auth(self.key()?))
     }
 

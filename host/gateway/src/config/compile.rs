@@ -46,6 +46,7 @@ pub(super) fn compile(root: written::Root, sources: &Sources, report: &mut Repor
         upstream: root.upstream,
         ledger: root.ledger,
         runtime: root.runtime,
+        tenant_policies: root.tenant_policies,
         cooldown: root.cooldown.value,
         retry: root.retry,
         pins: root.pins,
@@ -147,6 +148,15 @@ fn check_unique<'n>(
 fn compile_fallback(fallback: At<written::Fallback>, report: &mut Report<'_>) -> written::Fallback {
     if fallback.value.to.is_empty() {
         fallback.error(report, "names no model in `to`");
+    }
+    let by_cost = fallback.value.on.contains(&written::FallbackCause::Cost);
+    match (by_cost, fallback.value.cost_max_micros) {
+        (true, None) => fallback.error(report, "is `on` cost, and needs cost_max_micros"),
+        (false, Some(_)) => fallback.error(
+            report,
+            "has cost_max_micros, which needs \"cost\" among the causes in `on`",
+        ),
+        _ => {}
     }
     let mut fallback = fallback.value;
     if fallback.on.is_empty() {

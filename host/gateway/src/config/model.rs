@@ -13,7 +13,8 @@ use weir_upstream::{Proxy, Tls};
 use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
     BalanceSource, Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2,
-    Isolation, KeyStrategy, Ledger, Limits, Log, Mode, Pins, Retry, Runtime, Upstream,
+    Isolation, KeyRole, KeyStrategy, Ledger, Limits, Log, Mode, Pins, Prefill, Retry, Runtime,
+    TenantPolicies, Upstream,
 };
 
 /// The settings that the program runs with.
@@ -47,6 +48,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// What policies may use.
     pub runtime: Runtime,
+    /// What tenants may do with policies of their own.
+    pub tenant_policies: TenantPolicies,
     /// Rests after failures.
     pub cooldown: Cooldown,
     /// What is tried again.
@@ -85,6 +88,8 @@ pub struct Channel {
     pub sticky_by: StickyBy,
     /// Models that the channel serves, as callers name them.
     pub models: Globs,
+    /// Tenants whose calls it serves.
+    pub tenants: Globs,
     /// The provider's names for models that callers name otherwise.
     pub model_map: BTreeMap<String, String>,
     /// Facts for policies.
@@ -115,6 +120,8 @@ pub struct Channel {
     pub tls: Option<Tls>,
     /// Whether the provider is another Weir.
     pub cascade: bool,
+    /// How it is asked to go on with a reply that broke off; `None` where it is not.
+    pub prefill: Option<Prefill>,
     /// When it is left alone for a while.
     pub breaker: Breaker,
     /// How it answers; `Some` for the `fake` dialect only.
@@ -213,6 +220,8 @@ pub struct VirtualKey {
     pub labels: BTreeMap<String, String>,
     /// Refuses all calls.
     pub disabled: bool,
+    /// What it is for.
+    pub role: KeyRole,
     /// From when on the key is refused, in milliseconds since the Unix epoch.
     pub expires_unix_ms: Option<u64>,
 }

@@ -83,6 +83,7 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         keys: Vec::new(),
         key_strategy: KeyStrategy::RoundRobin,
         sticky_by: StickyBy::Key,
+        tenants: Globs::everything(),
         models: Globs::everything(),
         model_map: Default::default(),
         labels: Default::default(),
@@ -99,6 +100,7 @@ fn plain(name: &str, dialect: ChannelDialect) -> Channel {
         proxy: None,
         tls: None,
         cascade: false,
+        prefill: None,
         breaker: Breaker::default(),
         fake: None,
     }

@@ -556,3 +556,39 @@ proptest! {
         let _ = load(&sources("", &[], overrides));
     }
 }
+
+#[test]
+fn a_cost_that_leads_to_another_model_needs_its_bound_and_the_other_way_round() {
+    let rule = |more: &str| {
+        let head = "[[fallback]]\nmodel = [\"a\"]\nto = [\"b\"]\n";
+        load(&Sources::of_text(&format!("{head}{more}")))
+    };
+    let wrong = ["on = [\"cost\"]", "cost_max_micros = 5"];
+    for (wrong, says) in wrong.into_iter().zip(["needs cost_max_micros", "\"cost\""]) {
+        let errors = rule(wrong).unwrap_err().to_string();
+        assert!(errors.contains(says), "{wrong}: {errors}");
+    }
+    let right = rule("on = [\"cost\"]\ncost_max_micros = 5").unwrap().config;
+    assert_eq!(right.fallbacks[0].cost_max_micros, Some(5));
+}
+
+#[test]
+fn each_dialect_goes_on_in_its_own_way() {
+    let channel = |dialect: &str, prefill: &str| {
+        load(&Sources::of_text(&format!(
+            "[[channel]]\nname = \"a\"\ndialect = \"{dialect}\"\nprefill = \"{prefill}\"\n"
+        )))
+    };
+    assert!(channel("openai", "continue_final_message").is_ok());
+    assert!(channel("anthropic", "plain").is_ok());
+    let wrong = [
+        ("anthropic", "prefix", "must be \"plain\""),
+        ("gemini", "partial", "must be \"plain\""),
+        ("fake", "plain", "has no meaning"),
+        ("openai", "always", "prefix_echoed"),
+    ];
+    for (dialect, prefill, says) in wrong {
+        let errors = channel(dialect, prefill).unwrap_err().to_string();
+        assert!(errors.contains(says), "{dialect} {prefill}: {errors}");
+    }
+}

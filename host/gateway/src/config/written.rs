@@ -8,6 +8,7 @@ mod channel;
 mod policy;
 mod sections;
 mod tenant;
+mod tenant_policies;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,14 +24,16 @@ use super::types::SecretRef;
 pub use breaker::Breaker;
 pub(super) use channel::Channel;
 pub(super) use channel::ChannelTimeout;
-pub use channel::{BalanceSource, CallKind, ChannelDialect, Fake, Http2, KeyStrategy};
+pub use channel::{BalanceSource, CallKind, ChannelDialect, Fake, Http2, KeyStrategy, Prefill};
 pub use policy::{FailureRule, Isolation, Mode};
 pub(super) use policy::{Grants, Policy, Price};
 pub use sections::{
     Cooldown, Fallback, FallbackCause, Ledger, Limits, Log, LogFormat, Pins, Retry, Runtime,
     Upstream,
 };
+pub use tenant::KeyRole;
 pub(super) use tenant::{Tenant, VirtualKey};
+pub use tenant_policies::TenantPolicies;
 
 settings! {
     /// Settings that stand before the first section.
@@ -69,6 +72,8 @@ settings! {
         ledger: Ledger;
         /// What policies may use of the machine: all of them together, unless it says otherwise.
         runtime: Runtime;
+        /// What tenants may do with policies of their own.
+        tenant_policies: TenantPolicies;
         /// How long a channel or provider key rests after it failed, where the provider does not say.
         cooldown: At<Cooldown>;
         /// What is tried again when a provider fails, and for how long.

@@ -29,6 +29,8 @@ pub struct VirtualKey {
     pub labels: BTreeMap<String, String>,
     /// A disabled key is refused.
     pub disabled: bool,
+    /// It opens its tenant's own policies in the admin API, and no calls.
+    pub author: bool,
     /// From when on it is refused, in milliseconds since the Unix epoch.
     pub expires_ms: Option<u64>,
 }

@@ -1,16 +1,20 @@
 //! The headers in which providers say what is left of their limits.
 //!
 //! Two families: `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, which OpenAI began and most
-//! follow, and `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{…}`. Most
-//! providers send none, and to find that out must cost next to nothing.
+//! follow, some with a window behind it (`-minute`, `-day`, `-60-second`) and some without saying of
+//! what (requests, then); and `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{…}`.
+//! Most providers send none, and to find that out must cost next to nothing.
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
 /// The limits that are told apart: requests; tokens of both kinds; input tokens; output tokens.
 pub(super) const GAUGES: usize = 4;
 
 /// How long a number holds where the provider does not say, in milliseconds.
 const UNTOLD_MS: u64 = 1_000;
+/// The same as a part of the limit's window, where it has one: nobody knows when it ends, and a call
+/// that finds out too early costs one refusal.
+const UNTOLD_PART: u64 = 12;
 
 /// What one reply says, by limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,56 +31,60 @@ pub(super) struct Reading {
     pub(super) until_ms: u64,
 }
 
-macro_rules! names {
-    ($($name:ident = $text:literal;)+) => {
-        $(static $name: HeaderName = HeaderName::from_static($text);)+
-    };
+/// The windows over which one kind of limit can be counted, by their length in milliseconds; 0 where
+/// the provider does not say.
+const WINDOWS_MS: [u64; 7] = [
+    0,
+    10_000,
+    60_000,
+    3_600_000,
+    86_400_000,
+    604_800_000,
+    2_592_000_000,
+];
+
+/// What a header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Limit,
+    Remaining,
+    Reset,
 }
 
-names! {
-    X_REQUESTS_REMAINING = "x-ratelimit-remaining-requests";
-    X_REQUESTS_LIMIT = "x-ratelimit-limit-requests";
-    X_REQUESTS_RESET = "x-ratelimit-reset-requests";
-    X_TOKENS_REMAINING = "x-ratelimit-remaining-tokens";
-    X_TOKENS_LIMIT = "x-ratelimit-limit-tokens";
-    X_TOKENS_RESET = "x-ratelimit-reset-tokens";
-    A_REQUESTS_REMAINING = "anthropic-ratelimit-requests-remaining";
-    A_REQUESTS_LIMIT = "anthropic-ratelimit-requests-limit";
-    A_REQUESTS_RESET = "anthropic-ratelimit-requests-reset";
-    A_TOKENS_REMAINING = "anthropic-ratelimit-tokens-remaining";
-    A_TOKENS_LIMIT = "anthropic-ratelimit-tokens-limit";
-    A_TOKENS_RESET = "anthropic-ratelimit-tokens-reset";
-    A_INPUT_REMAINING = "anthropic-ratelimit-input-tokens-remaining";
-    A_INPUT_LIMIT = "anthropic-ratelimit-input-tokens-limit";
-    A_INPUT_RESET = "anthropic-ratelimit-input-tokens-reset";
-    A_OUTPUT_REMAINING = "anthropic-ratelimit-output-tokens-remaining";
-    A_OUTPUT_LIMIT = "anthropic-ratelimit-output-tokens-limit";
-    A_OUTPUT_RESET = "anthropic-ratelimit-output-tokens-reset";
+/// The header values of one limit over one window.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heard<'h> {
+    limit: Option<&'h str>,
+    remaining: Option<&'h str>,
+    reset: Option<&'h str>,
 }
 
 impl Told {
-    /// Reads a reply's headers. None where they say nothing, which three look-ups find out.
+    /// Reads a reply's headers. None where they say nothing, which a look at each name finds out.
     pub fn read(headers: &HeaderMap, now_ms: u64) -> Option<Self> {
-        let read = |limit, remaining, reset| reading(headers, limit, remaining, reset, now_ms);
-        if headers.contains_key(&A_REQUESTS_REMAINING) {
-            let requests = read(&A_REQUESTS_LIMIT, &A_REQUESTS_REMAINING, &A_REQUESTS_RESET);
-            let input = read(&A_INPUT_LIMIT, &A_INPUT_REMAINING, &A_INPUT_RESET);
-            let output = read(&A_OUTPUT_LIMIT, &A_OUTPUT_REMAINING, &A_OUTPUT_RESET);
-            // The sum of the two says less than each, and counts a bound on output as if it were
-            // used.
-            let tokens = match (input, output) {
-                (None, None) => read(&A_TOKENS_LIMIT, &A_TOKENS_REMAINING, &A_TOKENS_RESET),
-                _ => None,
-            };
-            return Some(Self([requests, tokens, input, output]));
+        let is_told = |name: &str| RATE_LIMIT.iter().any(|family| name.starts_with(family));
+        let mut told = headers.iter().filter(|(name, _)| is_told(name.as_str()));
+        let first = told.next()?;
+        let mut heard = [[Heard::default(); WINDOWS_MS.len()]; GAUGES];
+        for (name, value) in std::iter::once(first).chain(told) {
+            if let (Some((gauge, says, window)), Ok(text)) = (place(name.as_str()), value.to_str())
+                && let Some(heard) = heard.get_mut(gauge).and_then(|of| of.get_mut(window))
+            {
+                match says {
+                    Says::Limit => heard.limit = Some(text),
+                    Says::Remaining => heard.remaining = Some(text),
+                    Says::Reset => heard.reset = Some(text),
+                }
+            }
         }
-        if headers.contains_key(&X_REQUESTS_REMAINING) || headers.contains_key(&X_TOKENS_REMAINING)
+        let mut told = heard.map(|windows| tightest(&windows, now_ms));
+        if let [_, tokens, input, output] = &mut told
+            && (input.is_some() || output.is_some())
         {
-            let requests = read(&X_REQUESTS_LIMIT, &X_REQUESTS_REMAINING, &X_REQUESTS_RESET);
-            let tokens = read(&X_TOKENS_LIMIT, &X_TOKENS_REMAINING, &X_TOKENS_RESET);
-            return Some(Self([requests, tokens, None, None]));
+            // The sum of the two says less than each, and counts a bound on output as if it were used.
+            *tokens = None;
         }
-        None
+        told.iter().any(Option::is_some).then_some(Self(told))
     }
 
     /// When what is used up now is whole again, in milliseconds since the Unix epoch: the latest of
@@ -87,21 +95,77 @@ impl Told {
     }
 }
 
-fn reading(
-    headers: &HeaderMap,
-    limit: &HeaderName,
-    remaining: &HeaderName,
-    reset: &HeaderName,
-    now_ms: u64,
-) -> Option<Reading> {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    Some(Reading {
-        limit: text(limit).and_then(count).unwrap_or(0),
-        remaining: text(remaining).and_then(count)?,
-        until_ms: text(reset)
-            .and_then(|text| reset_ms(text, now_ms))
-            .unwrap_or_else(|| now_ms.saturating_add(UNTOLD_MS)),
-    })
+/// How the names of the headers begin.
+const RATE_LIMIT: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
+
+/// Which limit a header is about, what it says of it, and over which of the windows.
+fn place(name: &str) -> Option<(usize, Says, usize)> {
+    if let Some(name) = name.strip_prefix("anthropic-ratelimit-") {
+        let (kind, what) = name.rsplit_once('-')?;
+        return Some((gauge(kind)?, says(what)?, 0));
+    }
+    let name = name.strip_prefix("x-ratelimit-")?;
+    let (what, kind) = name.split_once('-').unwrap_or((name, "requests"));
+    let what = says(what)?;
+    if let Some(gauge) = gauge(kind) {
+        return Some((gauge, what, 0));
+    }
+    let (kind, window) = match kind.strip_suffix("-second") {
+        // Mistral's: `req-10-second`.
+        Some(kind) => kind.rsplit_once('-')?,
+        None => kind.rsplit_once('-').unwrap_or(("requests", kind)),
+    };
+    let window_ms = match window {
+        "minute" => 60_000,
+        "hour" => 3_600_000,
+        "day" => 86_400_000,
+        "week" => 604_800_000,
+        "month" => 2_592_000_000,
+        seconds => seconds.parse::<u64>().ok()?.saturating_mul(1_000),
+    };
+    // The shortest of those that are known which is as long.
+    let window = WINDOWS_MS.iter().position(|known| *known >= window_ms)?;
+    Some((gauge(kind)?, what, window))
+}
+
+fn gauge(kind: &str) -> Option<usize> {
+    match kind {
+        "requests" | "req" => Some(0),
+        "tokens" => Some(1),
+        "input-tokens" => Some(2),
+        "output-tokens" => Some(3),
+        _ => None,
+    }
+}
+
+fn says(what: &str) -> Option<Says> {
+    match what {
+        "limit" => Some(Says::Limit),
+        "remaining" => Some(Says::Remaining),
+        "reset" => Some(Says::Reset),
+        _ => None,
+    }
+}
+
+/// Of all windows of one limit, what is said of the one that is used up first.
+fn tightest(windows: &[Heard<'_>; WINDOWS_MS.len()], now_ms: u64) -> Option<Reading> {
+    let readings = windows.iter().zip(WINDOWS_MS);
+    let readings = readings.filter_map(|(heard, window_ms)| heard.reading(window_ms, now_ms));
+    readings.min_by_key(|told| (told.remaining, u64::MAX - told.until_ms))
+}
+
+impl Heard<'_> {
+    fn reading(&self, window_ms: u64, now_ms: u64) -> Option<Reading> {
+        let untold_ms = UNTOLD_MS.max(window_ms / UNTOLD_PART);
+        Some(Reading {
+            limit: self.limit.and_then(count).unwrap_or(0),
+            remaining: self.remaining.and_then(count)?,
+            until_ms: self
+                .reset
+                .and_then(|text| reset_ms(text, now_ms))
+                .unwrap_or_else(|| now_ms.saturating_add(untold_ms)),
+        })
+    }
 }
 
 /// A whole number, or one with digits behind the point, which are dropped. Below zero is none left.
@@ -174,6 +238,8 @@ fn whole(number: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     const NOW_MS: u64 = 1_800_000_000_000;
@@ -264,6 +330,101 @@ mod tests {
         );
         let Told([_, tokens, ..]) = Told::read(&headers(&all[..6]), NOW_MS).unwrap();
         assert_eq!(tokens.unwrap().until_ms, NOW_MS + 9_000);
+    }
+
+    #[test]
+    fn anthropics_tokens_are_read_without_requests() {
+        let of_tokens = [
+            ("anthropic-ratelimit-input-tokens-limit", "8000000"),
+            ("anthropic-ratelimit-input-tokens-remaining", "8000000"),
+            ("anthropic-ratelimit-output-tokens-remaining", "1200000"),
+            ("anthropic-ratelimit-tokens-remaining", "9200000"),
+        ];
+        let Told([requests, tokens, input, output]) =
+            Told::read(&headers(&of_tokens), NOW_MS).unwrap();
+        assert_eq!((requests, tokens), (None, None));
+        assert_eq!(input.unwrap().limit, 8_000_000);
+        assert_eq!(output.unwrap().remaining, 1_200_000);
+    }
+
+    /// Of each limit: what is left, the whole, and for how many milliseconds that holds.
+    fn told(of: &[(&'static str, &'static str)]) -> [Option<(u64, u64, u64)>; 2] {
+        let Some(Told([requests, tokens, ..])) = Told::read(&headers(of), NOW_MS) else {
+            return [None, None];
+        };
+        [requests, tokens]
+            .map(|told| told.map(|told| (told.remaining, told.limit, told.until_ms - NOW_MS)))
+    }
+
+    #[test]
+    fn of_several_windows_the_one_that_is_used_up_first_counts() {
+        // Cerebras.
+        let mut windows = vec![
+            ("x-ratelimit-limit-requests-day", "1440000"),
+            ("x-ratelimit-limit-requests-hour", "60000"),
+            ("x-ratelimit-limit-requests-minute", "1000"),
+            ("x-ratelimit-limit-tokens-minute", "1000000"),
+            ("x-ratelimit-remaining-requests-day", "1439984"),
+            ("x-ratelimit-remaining-requests-hour", "59984"),
+            ("x-ratelimit-remaining-requests-minute", "984"),
+            ("x-ratelimit-remaining-tokens-day", "9223372036854767616"),
+            ("x-ratelimit-remaining-tokens-minute", "932799"),
+        ];
+        let tokens = Some((932_799, 1_000_000, 5_000));
+        assert_eq!(told(&windows), [Some((984, 1_000, 5_000)), tokens]);
+        windows.retain(|(name, _)| *name != "x-ratelimit-remaining-requests-day");
+        windows.push(("x-ratelimit-remaining-requests-day", "0"));
+        windows.push(("x-ratelimit-reset-requests-day", "33011.38"));
+        let day = Some((0, 1_440_000, 33_011_380));
+        assert_eq!(told(&windows), [day, tokens]);
+    }
+
+    #[test]
+    fn mistrals_windows_are_read() {
+        let all = [
+            ("x-ratelimit-limit-req-10-second", "60"),
+            ("x-ratelimit-remaining-req-10-second", "58"),
+            ("x-ratelimit-limit-tokens-minute", "2000000"),
+            ("x-ratelimit-limit-tokens-month", "10000000000"),
+            ("x-ratelimit-remaining-tokens-minute", "1999829"),
+            ("x-ratelimit-remaining-tokens-month", "9999999829"),
+            ("x-ratelimit-tokens-query-cost", "64"),
+        ];
+        let tokens = Some((1_999_829, 2_000_000, 5_000));
+        assert_eq!(told(&all), [Some((58, 60, 1_000)), tokens]);
+        let minute = [
+            ("x-ratelimit-limit-req-60-second", "360"),
+            ("x-ratelimit-remaining-req-60-second", "162"),
+        ];
+        assert_eq!(told(&minute), [Some((162, 360, 5_000)), None]);
+    }
+
+    #[test]
+    fn a_limit_of_nothing_in_particular_is_one_of_requests() {
+        let openrouters = [
+            ("x-ratelimit-limit", "1"),
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", "1800000060000"),
+        ];
+        assert_eq!(told(&openrouters), [Some((0, 1, 60_000)), None]);
+        let hugging_faces = [
+            ("x-ratelimit-limit-minute", "400"),
+            ("x-ratelimit-remaining-minute", "399"),
+        ];
+        assert_eq!(told(&hugging_faces), [Some((399, 400, 5_000)), None]);
+    }
+
+    #[test]
+    fn limits_of_other_things_say_nothing() {
+        let images = [
+            ("x-ratelimit-limit-input-images", "50000"),
+            ("x-ratelimit-remaining-input-images", "0"),
+            ("x-ratelimit-remaining-audio-seconds-minute", "0"),
+            ("x-ratelimit-remaining-tokens_usage_based", "0"),
+            ("x-ratelimit-over-limit", "no"),
+            ("x-ratelimit-key", "gpt"),
+        ];
+        assert_eq!(told(&images), [None, None]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod key;
 mod send;
 mod steer;
 mod tries;
+mod unheard;
 mod verdict;
 
 use std::borrow::Cow;
@@ -33,9 +34,11 @@ use weir_wire::kept;
 use super::chain::Chain;
 use super::channel::Channel;
 use super::open::Open;
-use super::route::Planned;
+use super::route::{self, Planned};
+use super::settle::cost_micros;
+use super::target::is_event_stream;
 use super::worker::Worker;
-use crate::keys::ProviderKey;
+use crate::keys::{Lease, ProviderKey};
 use crate::telemetry::AttemptOutcome;
 use failure::Failed;
 use flight::Flight;
@@ -46,6 +49,7 @@ use verdict::{Verdict, judge};
 
 pub use hold::Held;
 pub use send::FakeBody;
+pub use unheard::Unheard;
 
 /// What callers send to wait less long than the settings say.
 const TIMEOUT_HEADER: &str = "x-weir-timeout-ms";
@@ -96,6 +100,13 @@ enum Ending {
     Fault(Fault),
 }
 
+impl Ending {
+    /// Whether a provider did what was asked.
+    fn is_success(&self) -> bool {
+        matches!(self, Ending::Reply(reply, true) if reply.status < 400)
+    }
+}
+
 /// Tries the plan until a provider answers. `chain`: the policies that route other models, where the
 /// call falls back on one.
 pub async fn run(
@@ -105,15 +116,56 @@ pub async fn run(
     chain: &Chain,
 ) -> Result<Reply, Fault> {
     let steered = steer::steer(worker, open, &mut plan)?;
+    open.may_go_on = open.call.snapshot.goes_on && !steered.fixed;
     let left = open.call.snapshot.config.limits.attempts_max;
-    let (mut ending, left) = fly_plan(worker, open, &plan, steered.key, left, false).await?;
     let may_fall_back = !steered.fixed && !open.call.snapshot.config.fallbacks.is_empty();
-    if may_fall_back && !matches!(&ending, Ending::Reply(reply, true) if reply.status < 400) {
-        ending = Box::pin(fallback::instead(worker, open, chain, ending, left)).await;
+    if may_fall_back && fallback::goes_by_cost(open) {
+        Box::pin(fallback::within_bound(worker, open, chain, &mut plan)).await;
     }
-    match ending {
+    let flown = fly_plan(worker, open, &plan, steered.key, left, false).await;
+    let ending = match flown {
+        Ok((ending, left)) if may_fall_back && !ending.is_success() => {
+            Ok(Box::pin(fallback::instead(worker, open, chain, ending, left)).await)
+        }
+        flown => flown.map(|(ending, _)| ending),
+    };
+    match fallback::named(open, ending)? {
         Ending::Reply(reply, _) => Ok(reply),
         Ending::Fault(fault) => Err(fault),
+    }
+}
+
+/// Asks for the rest of a reply that broke off, of which `open.resumed` has the beginning: another
+/// channel first, and none that is not to be asked for that.
+pub async fn go_on(worker: &Rc<Worker>, open: &mut Open) -> Option<Reply> {
+    let chain = Arc::clone(&open.chain);
+    let broken = open.outcome.channel.clone();
+    let model = open.answered_by.clone();
+    let model = model.unwrap_or_else(|| Arc::clone(&open.facts.model));
+    let asked = std::mem::replace(&mut open.facts.model, model);
+    open.looked_at_clock();
+    let mut plan = route::run(worker, open, &chain).await.unwrap_or_default();
+    plan.retain(|planned| planned.channel.prefill.is_some());
+    let is_broken = |planned: &Planned| {
+        broken
+            .as_ref()
+            .is_some_and(|it| it.name == planned.channel.name)
+    };
+    plan.sort_by_key(is_broken);
+    let most = open.call.snapshot.config.limits.attempts_max;
+    let left = most.saturating_sub(open.attempts.len());
+    let flown = fly_plan(worker, open, &plan, None, left, true).await;
+    open.facts.model = asked;
+    match flown {
+        Ok((Ending::Reply(reply, true), _))
+            if reply.status < 400 && is_event_stream(&reply.headers) =>
+        {
+            Some(reply)
+        }
+        _ => {
+            open.serving = None;
+            None
+        }
     }
 }
 
@@ -202,9 +254,11 @@ fn land(
         status: None,
         failure: None,
         ms: u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX),
+        more: fallback::more(open),
     };
     let Some(sent) = sent else {
         row.failure = Some(Cow::Borrowed("hedge_lost"));
+        spent_in_vain(open, &flight, lease.as_mut(), &mut row, worker.now_ms());
         open.attempts.push(row);
         return Landed::Lost;
     };
@@ -220,6 +274,7 @@ fn land(
         Ok(got) => got,
         Err(failed) => {
             row.failure = Some(Cow::Borrowed(failed.code()));
+            spent_in_vain(open, &flight, lease.as_mut(), &mut row, now_ms);
             open.attempts.push(row);
             tries.channel_failed(flight.target.at, key_id, !failed.is_timeout());
             return unanswered(open, channel, lease.as_deref(), &failed, now_ms);
@@ -260,6 +315,25 @@ fn land(
     Landed::Answer(got.into_reply())
 }
 
+/// What an attempt without an answer used, as far as its provider said: for the ledger, and in place
+/// of the estimate for its key.
+fn spent_in_vain(
+    open: &mut Open,
+    flight: &Flight,
+    lease: Option<&mut Lease>,
+    row: &mut AttemptRow,
+    now_ms: u64,
+) {
+    let Some(mut usage) = open.unheard.take(flight.began, open.call.dialect) else {
+        return;
+    };
+    if let Some(lease) = lease {
+        lease.settle(usage.total_tokens(), now_ms);
+    }
+    usage.cost_micros = cost_micros(open, Some(flight.channel()), Some(&flight.model), &usage);
+    row.more.get_or_insert_default().usage = Some(usage);
+}
+
 /// No answer came, or none that is one.
 fn unanswered(
     open: &mut Open,
@@ -291,6 +365,16 @@ fn note(worker: &Worker, open: &Open, channel: &Channel, key: Option<&ProviderKe
     }
 }
 
+/// The same of what a stream says only at its end.
+pub fn made_later(open: &Open, id: &str) {
+    let (call, pins) = (&*open.call, &open.worker.shared.pins);
+    let key = open.serving.as_ref();
+    let key = key.and_then(|serving| serving.lease.as_deref());
+    if let Some(channel) = &open.outcome.channel {
+        pins.note(call, id, channel, key, &call.snapshot.config.pins);
+    }
+}
+
 /// A reply that had begun broke off: its channel and key are avoided like others that fail.
 pub fn broke_later(open: &mut Open) {
     open.broke();
@@ -318,6 +402,10 @@ fn may_be_repeated(open: &Open) -> bool {
 /// When the call's time is over: as the settings say, or earlier where the caller wants it so.
 fn deadline(open: &Open) -> Instant {
     let longest_ms = open.call.snapshot.config.retry.call_deadline_ms;
+    if open.resumed.is_some() {
+        // It was in time once.
+        return Instant::now() + Duration::from_millis(longest_ms);
+    }
     let asked_ms = open
         .call
         .request()

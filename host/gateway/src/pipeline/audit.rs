@@ -147,7 +147,10 @@ async fn drain(
     tenant: Arc<str>,
 ) {
     for shown in 1_usize.. {
-        let next = lanes.borrow_mut().get_mut(&tenant).and_then(VecDeque::pop_front);
+        let next = lanes
+            .borrow_mut()
+            .get_mut(&tenant)
+            .and_then(VecDeque::pop_front);
         let Some(queued) = next else {
             lanes.borrow_mut().remove(&tenant);
             return;

@@ -34,6 +34,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether a provider could not tell it from `other`.
+    pub fn is_sent_like(&self, other: &Self) -> bool {
+        self.model == other.model && self.body == other.body && self.headers == other.headers
+    }
+
     /// The same number for two requests that are the same to a provider.
     pub fn hash_sent(&self, state: &mut impl Hasher) {
         (&self.model, &self.body).hash(state);
@@ -76,8 +81,8 @@ pub struct Call {
     pub uri: Uri,
     /// How many gateways it has passed before this one.
     pub hops: u32,
-    /// Whether a policy of the gateway made it; such a call passes no chain.
-    pub internal: bool,
+    /// How many questions of policies to models led to it, one in the other; 0 for a caller's own.
+    pub depth: u32,
     /// What `rewrite` may change; see [`Call::request`].
     pub request: Mutex<Request>,
 }

@@ -30,8 +30,10 @@ pub enum Mode {
 /// One policy version at its place in the chain.
 #[derive(Debug)]
 pub struct Binding {
-    /// The policy's name.
+    /// The policy's name; a tenant's has its tenant in front of it.
     pub name: Arc<str>,
+    /// Whether a tenant wrote it for its own calls.
+    pub is_tenants: bool,
     /// The compiled version that this snapshot runs.
     pub version: Arc<Version>,
     /// Each hook of that version as the ledger names it, with the digest shortened.
@@ -83,22 +85,43 @@ impl Binding {
 #[derive(Debug, Default)]
 pub struct Chain {
     by_hook: [Vec<Arc<Binding>>; Hook::ALL.len()],
+    /// A policy of the tenant that should be asked and cannot be run.
+    missing: Option<Arc<str>>,
     trials: Vec<Arc<Trial>>,
 }
 
 impl Chain {
-    /// A chain of these policies.
+    /// A chain of these policies: the operator's, then the tenant's. The operator has the last word
+    /// on requests, so there the tenant's come first.
     pub fn new(bindings: &[Arc<Binding>]) -> Self {
         let with = |hook: Hook| {
             let exporting = bindings
                 .iter()
                 .filter(|binding| binding.version.hooks().contains(hook));
-            exporting.cloned().collect()
+            let mut exporting: Vec<_> = exporting.cloned().collect();
+            if hook == Hook::Rewrite {
+                exporting.sort_by_key(|binding| !binding.is_tenants);
+            }
+            exporting
         };
         Self {
             by_hook: Hook::ALL.map(with),
             trials: bindings.iter().filter_map(tried).collect(),
+            missing: None,
         }
+    }
+
+    /// The same without one that should be in it: calls are refused.
+    pub fn missing(self, policy: Arc<str>) -> Self {
+        Self {
+            missing: Some(policy),
+            ..self
+        }
+    }
+
+    /// A policy that should be asked and cannot be run.
+    pub fn missed(&self) -> Option<&Arc<str>> {
+        self.missing.as_ref()
     }
 
     /// The policies that have this hook and see the calls of a key, in order; `share` as

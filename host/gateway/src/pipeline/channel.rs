@@ -8,6 +8,7 @@ use weir_base::{Operation, Secret};
 use weir_upstream::{Origin, Timeouts};
 use weir_wire::dialect::Family;
 use weir_wire::fake;
+use weir_wire::prefill::Form;
 
 use super::health::{Health, Terms};
 use crate::config::{BalanceSource, Globs, StickyBy};
@@ -62,6 +63,8 @@ pub struct Channel {
     pub target: Target,
     /// The models it serves, with `*`.
     pub models: Globs,
+    /// Tenants whose calls it serves.
+    pub tenants: Globs,
     /// Other names for its models: what the caller asks for, and what the provider calls it.
     pub model_map: BTreeMap<String, String>,
     /// Channels of a higher priority are tried first.
@@ -82,6 +85,8 @@ pub struct Channel {
     pub balance: BalanceSource,
     /// Whether the provider is another Weir, which is told where the call has been.
     pub cascade: bool,
+    /// How it is asked to go on with a reply that broke off; none where it is not.
+    pub prefill: Option<Form>,
     /// When it is left alone for a while.
     pub breaker: Terms,
     /// What has been measured; outlives this snapshot.
@@ -91,14 +96,15 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Whether a call in a dialect of `family` for `model` can go here. A call without a model
-    /// (files, lists) can go to any channel of its family.
-    pub fn serves(&self, family: Family, model: &str) -> bool {
+    /// Whether a call of `tenant` in a dialect of `family` for `model` can go here. A call without a
+    /// model (files, lists) can go to any channel of its family.
+    pub fn serves(&self, family: Family, tenant: &str, model: &str) -> bool {
         let speaks = match &self.target {
             Target::Http { family: own, .. } => *own == family,
             Target::Fake(_) => true,
         };
         speaks
+            && self.tenants.is_match(tenant)
             && (model.is_empty()
                 || self.model_map.contains_key(model)
                 || self.models.is_match(model))

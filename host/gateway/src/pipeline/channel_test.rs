@@ -13,7 +13,6 @@ mod book;
 mod cause;
 mod judge;
 mod models;
-mod question;
 mod run;
 
 use std::sync::Arc;

@@ -82,6 +82,15 @@ impl CallHost for Call {
         self.uri.path().to_owned()
     }
 
+    fn query(&self) -> Vec<(String, String)> {
+        let query = self.uri.query().unwrap_or_default();
+        form_urlencoded::parse(query.as_bytes())
+            // The one that was a credential is gone already; no other spelling of it either.
+            .filter(|(name, _)| name != "key")
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect()
+    }
+
     fn tenant(&self) -> Arc<str> {
         Arc::clone(&self.key.tenant.id)
     }
@@ -135,6 +144,10 @@ impl CallHost for Call {
                 text: message.text,
             })
             .collect()
+    }
+
+    fn depth(&self) -> u32 {
+        self.depth
     }
 
     fn body(&self) -> Bytes {

@@ -97,7 +97,7 @@ pub fn caller(
         method: head.method,
         uri: head.uri,
         hops: cascade::hops(&head.headers),
-        internal: false,
+        depth: 0,
         request: Mutex::new(Request {
             headers: head.headers,
             ..request
@@ -227,6 +227,14 @@ fn known(
     let key = snapshot.directory.find(&hash(&secret)).ok_or_else(|| {
         Fault::new(Blame::Client, 401, "key_unknown", "This gateway does not know the key that was sent; check it, or ask the operator for one.")
     })?;
+    if key.author {
+        return Err(Fault::new(
+            Blame::Client,
+            401,
+            "key_of_author",
+            "This key is for writing policies, not for calls; ask the operator of this gateway for a key of the role `caller`.",
+        ));
+    }
     if key.is_valid(now_ms) {
         return Ok(Arc::clone(key));
     }

@@ -1,8 +1,7 @@
-//! A policy's own question to a model: a call like any other, but for the chain.
+//! A policy's own question to a model: a call like any other, on the account of whoever owns the policy.
 //!
-//! It goes through route and attempt, has a ledger row under the policy's own account, and passes
-//! no policies, so that no policy can call itself for ever. Which models a policy may ask was
-//! checked against its grants before.
+//! It passes the same policies as their callers' calls, the asking one among them; how often one question
+//! may lead to another was bounded before (`services.rs`), as was which models the policy may ask.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,36 +14,37 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use weir_base::{CallId, Fault, Operation};
-use weir_policy::{Completion, Message};
+use weir_policy::{Completion, Message, PolicyIdentity};
 use weir_store::Ended;
 use weir_wire::dialect::{Dialect, Family};
 use weir_wire::endpoint::BodyKind;
 use weir_wire::scan::{Head, scan};
 
 use super::call::{Call, Request};
-use super::chain::Chain;
 use super::hook::{self, Facts};
 use super::open::Open;
 use super::worker::Worker;
-use super::{attempt, look, relay, route};
+use super::{decide, look};
 use crate::identify::{Tenant, VirtualKey};
 
-/// The tenant that policies' own calls are booked under.
+/// The tenant that calls of the operator's policies are booked under; those of a tenant's are its own.
 const ACCOUNT: &str = "policies";
 
 /// Asks `model` and waits for the whole answer.
 pub async fn complete(
     worker: &Rc<Worker>,
-    policy: &str,
+    policy: &PolicyIdentity,
     model: &str,
     messages: &[Message],
     max_output_tokens: u32,
+    depth: u32,
 ) -> Result<Completion, String> {
     let snapshot = worker.snapshot();
+    let account = policy.tenant.as_deref().unwrap_or(ACCOUNT);
     let families = [Family::Openai, Family::Anthropic, Family::Gemini];
     let family = families
         .into_iter()
-        .find(|family| !worker.channels(&snapshot, *family, model).is_empty());
+        .find(|family| !worker.offers(&snapshot, *family, account, model).is_empty());
     let Some(family) = family else {
         return Err(format!("no channel serves the model `{model}`"));
     };
@@ -53,6 +53,7 @@ pub async fn complete(
         policy,
         model,
         &question(family, model, messages, max_output_tokens),
+        depth,
     );
     match ask(worker, &mut open).await {
         Ok(body) => {
@@ -80,15 +81,14 @@ pub async fn complete(
 }
 
 async fn ask(worker: &Rc<Worker>, open: &mut Open) -> Result<Bytes, Fault> {
-    let chain = Chain::default();
-    let plan = route::run(worker, open, &chain).await?;
-    let reply = attempt::run(worker, open, plan, &chain).await?;
-    open.outcome.status = reply.status;
-    let max_bytes = open.call.snapshot.config.limits.reply_buffer_max_bytes;
-    let body = look::collect(reply.source, max_bytes).await?;
-    if reply.status < 300 {
-        relay::read_usage(open, &body);
+    let reply = decide(worker, open).await?;
+    if reply.status >= 300 {
+        open.outcome.status = reply.status;
+        let max_bytes = open.call.snapshot.config.limits.reply_buffer_max_bytes;
+        return look::collect(reply.source, max_bytes).await;
     }
+    let (status, _, body) = look::shown_whole(worker, open, reply).await?;
+    open.outcome.status = status;
     Ok(body)
 }
 
@@ -162,19 +162,26 @@ fn question(family: Family, model: &str, messages: &[Message], max_output_tokens
     }
 }
 
-fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) -> Open {
+fn begin(
+    worker: &Rc<Worker>,
+    policy: &PolicyIdentity,
+    model: &str,
+    question: &Question,
+    depth: u32,
+) -> Open {
     let id = CallId::new();
     let tenant = Arc::new(Tenant {
-        id: Arc::from(ACCOUNT),
+        id: Arc::from(policy.tenant.as_deref().unwrap_or(ACCOUNT)),
         labels: BTreeMap::new(),
         time_zone: TimeZone::UTC,
         disabled: false,
     });
     let key = Arc::new(VirtualKey {
-        id: Arc::from(format!("policy:{policy}")),
+        id: Arc::from(format!("policy:{}", policy.full_name())),
         tenant,
         labels: BTreeMap::new(),
         disabled: false,
+        author: false,
         expires_ms: None,
     });
     let head = scan(question.dialect, &question.body).unwrap_or_else(|_| Head::default());
@@ -210,7 +217,7 @@ fn begin(worker: &Rc<Worker>, policy: &str, model: &str, question: &Question) ->
         method: Method::POST,
         uri: question.uri.clone(),
         hops: 0,
-        internal: true,
+        depth,
         request: Mutex::new(request),
     };
     let facts = Facts::of(&call, &call.request());

@@ -48,16 +48,7 @@ pub async fn run(worker: &Rc<Worker>, open: &mut Open, chain: &Chain) -> Result<
 /// What the call will use at most, as far as can be told before it runs; in money only where some
 /// rule counts it.
 fn estimate(open: &Open, costs: bool) -> Amounts {
-    let assumed = open.call.snapshot.config.limits.output_tokens_assumed;
-    let output = match open.facts.max_output_tokens {
-        0 if generates(open) => assumed,
-        bound => bound,
-    };
-    let usage = Usage {
-        input_tokens: u64::from(open.facts.input_tokens),
-        output_tokens: u64::from(output),
-        ..Usage::default()
-    };
+    let usage = estimated_usage(open);
     let tenant = &open.call.key.tenant.id;
     let find = || {
         open.worker
@@ -68,6 +59,20 @@ fn estimate(open: &Open, costs: bool) -> Amounts {
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
         cost_micros: price.map_or(0, |price| price.cost_micros(&usage)),
+    }
+}
+
+/// The tokens that the call will use at most, as far as can be told before it runs.
+pub fn estimated_usage(open: &Open) -> Usage {
+    let assumed = open.call.snapshot.config.limits.output_tokens_assumed;
+    let output = match open.facts.max_output_tokens {
+        0 if generates(open) => assumed,
+        bound => bound,
+    };
+    Usage {
+        input_tokens: u64::from(open.facts.input_tokens),
+        output_tokens: u64::from(output),
+        ..Usage::default()
     }
 }
 

@@ -39,7 +39,8 @@ pub async fn whole(worker: &Rc<Worker>, mut open: Box<Open>, reply: Reply) -> Re
     }
 }
 
-async fn shown_whole(
+/// The reply as the reply policies leave it, read to its end.
+pub async fn shown_whole(
     worker: &Rc<Worker>,
     open: &mut Open,
     reply: Reply,
@@ -109,7 +110,7 @@ pub async fn collect(source: Source, max_bytes: usize) -> Result<Bytes, Fault> {
 }
 
 /// Where the pieces of a reply come from.
-enum Pieces {
+pub enum Pieces {
     Upstream(Held, Box<weir_upstream::Body>),
     Fake(Box<FakeBody>),
     Whole(Option<Bytes>),
@@ -118,6 +119,7 @@ enum Pieces {
 }
 
 impl Pieces {
+    /// The pieces of a source.
     fn of(source: Source) -> Self {
         match source {
             Source::Upstream { body, held, .. } => Pieces::Upstream(held, Box::new(body)),
@@ -126,7 +128,30 @@ impl Pieces {
         }
     }
 
-    async fn next(&mut self, open: Option<&mut Open>) -> Option<Result<Bytes, String>> {
+    /// The same, where the call holds the provider's body. Also whether the usage is to be hidden.
+    pub fn in_call(open: &mut Open, source: Source) -> (Self, bool) {
+        let hides = matches!(
+            source,
+            Source::Upstream {
+                hides_usage: true,
+                ..
+            } | Source::Fake {
+                hides_usage: true,
+                ..
+            }
+        );
+        let pieces = match Pieces::of(source) {
+            Pieces::Upstream(held, body) => {
+                open.upstream = Some(*body);
+                Pieces::InCall(held)
+            }
+            other => other,
+        };
+        (pieces, hides)
+    }
+
+    /// The next piece; `open` is the call, which may hold the body.
+    pub async fn next(&mut self, open: Option<&mut Open>) -> Option<Result<Bytes, String>> {
         match self {
             Pieces::Upstream(held, body) => match held.pop() {
                 Some(piece) => Some(Ok(piece)),
@@ -193,23 +218,7 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
 /// Sends a stream that policies look into.
 pub fn events(mut open: Box<Open>, reply: Reply, lookers: Vec<Looker>) -> Response<ReplyBody> {
     let (family, id) = (open.call.dialect.family(), open.call.id_header.clone());
-    let hides_usage = matches!(
-        reply.source,
-        Source::Upstream {
-            hides_usage: true,
-            ..
-        } | Source::Fake {
-            hides_usage: true,
-            ..
-        }
-    );
-    let pieces = match Pieces::of(reply.source) {
-        Pieces::Upstream(held, body) => {
-            open.upstream = Some(*body);
-            Pieces::InCall(held)
-        }
-        other => other,
-    };
+    let (pieces, hides_usage) = Pieces::in_call(&mut open, reply.source);
     let looking = Looking {
         view: View::new(open.call.dialect),
         reading: Reading::new(open, true),

@@ -109,7 +109,7 @@ pub fn offers(
         Offer::new(Arc::clone(channel), name, price, now_ms)
     };
     let mut offers: Vec<Offer> = serving
-        .filter(|channel| channel.serves(family, model))
+        .filter(|channel| channel.serves(family, tenant, model))
         .map(offer)
         .collect();
     offers.sort_by_key(|offer| std::cmp::Reverse(offer.channel.priority));

@@ -10,6 +10,7 @@ use weir_policy::{CallScope, Caller};
 use weir_store::{AttemptRow, Decision, Ended};
 use weir_upstream::Body as UpstreamBody;
 
+use super::attempt::Unheard;
 use super::call::Call;
 use super::chain::Chain;
 use super::channel::Channel;
@@ -19,6 +20,7 @@ use super::route::Planned;
 use super::settle;
 use super::trial::{Answered, Trial, share_of};
 use super::worker::Worker;
+use crate::config::FallbackCause;
 use crate::keys::{Lease, ProviderKey};
 use crate::measure::FailureKind;
 use crate::telemetry::{AttemptOutcome, Phase};
@@ -46,6 +48,26 @@ pub struct Outcome {
     pub usage_is_final: bool,
     /// Bytes of generated text that were seen, to estimate from.
     pub output_text_bytes: u64,
+}
+
+/// Another model that is asked in place of the call's, and why.
+#[derive(Debug)]
+pub struct Instead {
+    /// The model that the call is about.
+    pub asked: Arc<str>,
+    /// What led to the other one.
+    pub cause: FallbackCause,
+}
+
+/// A reply that broke off after its first words and is gone on with.
+#[derive(Debug, Default)]
+pub struct Resumed {
+    /// What the caller has of its text.
+    pub said: String,
+    /// The tokens of that.
+    pub said_tokens: u64,
+    /// What all attempts that broke off used.
+    pub used: Usage,
 }
 
 /// An attempt that is being answered. The channel counts it as in flight until this is dropped.
@@ -172,8 +194,18 @@ pub struct Open {
     pub estimate: Amounts,
     /// The attempt under way.
     pub serving: Option<Serving>,
+    /// Set while `facts.model` is another model than the call's.
+    pub instead: Option<Instead>,
     /// How it ended, so far.
     pub outcome: Outcome,
+    /// Whether its reply may be gone on with, should it break off.
+    pub may_go_on: bool,
+    /// The other model that answers it, where one does.
+    pub answered_by: Option<Arc<str>>,
+    /// Set once its reply broke off.
+    pub resumed: Option<Box<Resumed>>,
+    /// What was read of streams that were given up before anything of them was handed on.
+    pub unheard: Unheard,
     /// A reply that is being read; dropped before the call is settled, so that the provider hears
     /// at once that nobody listens.
     pub upstream: Option<UpstreamBody>,
@@ -185,11 +217,7 @@ pub struct Open {
 impl Open {
     /// The call begins.
     pub fn new(worker: &Rc<Worker>, call: Arc<Call>, facts: Facts) -> Self {
-        let chain = if call.internal {
-            Arc::default()
-        } else {
-            Arc::clone(call.snapshot.chain_of(&call.key.tenant.id))
-        };
+        let chain = Arc::clone(call.snapshot.chain_of(&call.key.tenant.id));
         let caller = Caller {
             generation: call.snapshot.generation,
             key: Arc::clone(&call.key.id),
@@ -212,6 +240,7 @@ impl Open {
             reservation: None,
             estimate: Amounts::default(),
             serving: None,
+            instead: None,
             // Until something else is known: the caller went away.
             outcome: Outcome {
                 status: 499,
@@ -225,6 +254,10 @@ impl Open {
                 usage_is_final: false,
                 output_text_bytes: 0,
             },
+            may_go_on: false,
+            answered_by: None,
+            resumed: None,
+            unheard: Unheard::default(),
             upstream: None,
             phase_began: call.started,
             seen_at: call.started,

@@ -1,5 +1,5 @@
 //! Weir's own questions to channels with an open circuit, where the settings want them: a real call,
-//! one token long, whose answer closes the circuit before any caller's call has to try.
+//! a few tokens long, whose answer closes the circuit before any caller's call has to try.
 //!
 //! Sent as calls are: same address, same connections, the channel's own headers, a key that may be
 //! used. What is said about the key or its limits says nothing about the channel and changes nothing.
@@ -8,34 +8,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::{BodyExt, Limited};
-use serde_json::json;
 use tokio::sync::Semaphore;
-use weir_base::Operation;
-use weir_upstream::RequestBody;
 use weir_wire::dialect::Family;
-use weir_wire::endpoint::gemini_path_with_model;
 
-use super::channel::{Channel, Target, upstream_path};
+use super::channel::{Channel, Target};
+use super::exchange::{self, Came};
 use super::health::{self, Change, ModelHealth, State};
+use super::question::{self, Bound, INPUT_TOKENS, OUTPUT_TOKENS_MAX, Wanted, embeds};
 use super::worker::Worker;
-use crate::keys::{Ask, Lease};
+use crate::keys::Ask;
 use crate::measure::FailureKind;
 
 /// How often it is looked for circuits whose time has come, in milliseconds.
 const LOOK_EVERY_MS: u64 = 50;
 /// Longest time that a provider gets for an answer, in milliseconds.
 const ANSWER_MS: u64 = 30_000;
-/// The largest answer that is read, in bytes; of a longer one only the status counts.
-const ANSWER_MAX_BYTES: usize = 1 << 20;
 /// Questions at one time.
 const SIDE_BY_SIDE: usize = 16;
-/// Tokens that a question counts with at its key's limits.
-const INPUT_TOKENS: u64 = 8;
 
 /// What an answer tells of a circuit.
 enum Finding {
@@ -138,18 +127,9 @@ async fn probe(worker: &Worker, due: &Due) {
 }
 
 async fn ask(worker: &Worker, channel: &Channel, model: &str) -> Finding {
-    let (family, origin, base_path) = match &channel.target {
-        Target::Fake(options) => {
-            return match options.status {
-                Some(500..) => Finding::Bad(FailureKind::Server),
-                _ => Finding::Well,
-            };
-        }
-        Target::Http {
-            family,
-            origin,
-            base_path,
-        } => (*family, origin, base_path),
+    let family = match &channel.target {
+        Target::Http { family, .. } => *family,
+        Target::Fake(_) => Family::Openai,
     };
     let mut lease = None;
     if !channel.keys.keys().is_empty() {
@@ -157,7 +137,7 @@ async fn ask(worker: &Worker, channel: &Channel, model: &str) -> Finding {
             now_ms: worker.now_ms(),
             model,
             input_tokens: INPUT_TOKENS,
-            output_tokens: 1,
+            output_tokens: OUTPUT_TOKENS_MAX,
             tried: &[],
         };
         lease = channel.keys.pick(&ask, || 0);
@@ -165,82 +145,43 @@ async fn ask(worker: &Worker, channel: &Channel, model: &str) -> Finding {
             return Finding::Unknown;
         }
     }
-    let Some(request) = request(family, channel, lease.as_ref(), base_path, model) else {
-        return Finding::Unknown;
-    };
-    let mut timeouts = *channel.timeouts.of(Operation::Chat);
+    let question = question::minimal(
+        family,
+        Wanted {
+            model,
+            vector: embeds(model),
+            stream: false,
+            stream_usage: false,
+            bound: Bound::MaxTokens,
+        },
+    );
+    let mut timeouts = *channel.timeouts.of(question.operation);
     timeouts.first_byte_ms = timeouts.first_byte_ms.min(ANSWER_MS);
     timeouts.idle_stream_ms = timeouts.idle_stream_ms.min(ANSWER_MS);
-    let response = match worker.upstream.send(origin, request, &timeouts).await {
-        Ok(response) => response,
-        Err(error) if error.is_timeout() => return Finding::Bad(FailureKind::TimedOut),
-        Err(_) => return Finding::Bad(FailureKind::Connect),
-    };
-    let status = response.status().as_u16();
-    let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES)
-        .collect()
-        .await;
-    if let Some(lease) = &mut lease {
-        lease.settle(INPUT_TOKENS + 1, worker.now_ms());
+    let pool = &worker.upstream;
+    let asked = exchange::ask(pool, channel, lease.as_deref(), &question, &timeouts).await;
+    if let Some(lease) = lease.as_mut().filter(|_| asked.came.status().is_some()) {
+        lease.settle(INPUT_TOKENS + OUTPUT_TOKENS_MAX, worker.now_ms());
     }
-    match status {
-        200..=299 if body.is_err() => Finding::Bad(FailureKind::Broken),
-        401..=403 | 429 => Finding::Unknown,
-        408 | 409 | 500.. => Finding::Bad(FailureKind::Server),
-        // Also where it finds fault with the question: whoever does that works.
-        _ => {
-            let own = lease.as_ref().map(|lease| &lease.state.standing);
-            own.unwrap_or(&channel.health.standing).went_well();
-            Finding::Well
-        }
+    let finding = finding(&asked.came);
+    if matches!(finding, Finding::Well) {
+        let own = lease.as_ref().map(|lease| &lease.state.standing);
+        own.unwrap_or(&channel.health.standing).went_well();
     }
+    finding
 }
 
-/// The shortest question, in the family's own words.
-fn request(
-    family: Family,
-    channel: &Channel,
-    key: Option<&Lease>,
-    base_path: &str,
-    model: &str,
-) -> Option<Request<RequestBody>> {
-    let turns = json!([{ "role": "user", "content": "Hi" }]);
-    let (path, body) = match family {
-        Family::Openai => (
-            "/v1/chat/completions".to_owned(),
-            json!({ "model": model, "messages": turns, "max_tokens": 1 }),
-        ),
-        Family::Anthropic => (
-            "/v1/messages".to_owned(),
-            json!({ "model": model, "messages": turns, "max_tokens": 1 }),
-        ),
-        Family::Gemini => (
-            gemini_path_with_model("/v1beta/models/any:generateContent", model)?,
-            json!({
-                "contents": [{ "role": "user", "parts": [{ "text": "Hi" }] }],
-                "generationConfig": { "maxOutputTokens": 1 },
-            }),
-        ),
-    };
-    let target = PathAndQuery::try_from(upstream_path(family, base_path, &path)).ok()?;
-    let body = Bytes::from(body.to_string());
-    let mut request = Request::new(RequestBody::from(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::from(target);
-    let headers = request.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if family == Family::Anthropic {
-        headers.insert(
-            HeaderName::from_static("anthropic-version"),
-            HeaderValue::from_static("2023-06-01"),
-        );
+fn finding(came: &Came) -> Finding {
+    match came {
+        Came::Unsent => Finding::Unknown,
+        Came::Nothing(error) if error.is_timeout() => Finding::Bad(FailureKind::TimedOut),
+        Came::Nothing(_) => Finding::Bad(FailureKind::Connect),
+        Came::Reply { status, .. } | Came::Broken { status, .. } => match status {
+            200..=299 if matches!(came, Came::Broken { .. }) => Finding::Bad(FailureKind::Broken),
+            401..=403 | 429 => Finding::Unknown,
+            408 | 409 | 500.. => Finding::Bad(FailureKind::Server),
+            // Also where it finds fault with the question: whoever does that works.
+            _ => Finding::Well,
+        },
     }
-    for (name, value) in &channel.headers {
-        headers.insert(name.clone(), value.clone());
-    }
-    if let Some(key) = key {
-        let (name, value) = key.header.clone();
-        headers.insert(name, value);
-    }
-    Some(request)
 }

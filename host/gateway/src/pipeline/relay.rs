@@ -25,7 +25,7 @@ use super::attempt::{FakeBody, Held, Reply, Source};
 use super::body::{Broken, ReplyBody};
 use super::open::Open;
 use super::worker::Worker;
-use super::{attempt, fault, look, target};
+use super::{attempt, fault, look, resume, target};
 use crate::telemetry::Phase;
 
 /// The provider's own id for the reply, where it has one that ours would hide.
@@ -49,7 +49,13 @@ pub async fn start(worker: &Rc<Worker>, mut open: Box<Open>, reply: Reply) -> Re
     };
     match lookers {
         Err(fault) => fault::to_caller(open, &fault),
-        Ok(lookers) if lookers.is_empty() => as_it_is(open, reply, streams),
+        Ok(lookers) if lookers.is_empty() => {
+            if succeeded && streams && resume::may(&open) {
+                resume::events(worker, open, reply)
+            } else {
+                as_it_is(open, reply, streams)
+            }
+        }
         Ok(lookers) => look::events(open, reply, lookers),
     }
 }
@@ -190,6 +196,9 @@ impl Tap {
     pub fn finish(&mut self, open: &mut Open, complete: bool) {
         match std::mem::replace(self, Tap::None) {
             Tap::Stream(tap) => {
+                if let Some(id) = tap.made() {
+                    attempt::made_later(open, id);
+                }
                 let report: usage::StreamReport = tap.finish();
                 open.outcome.usage = report.usage;
                 open.outcome.usage_is_final = report.finished;
@@ -230,6 +239,21 @@ impl Reading {
         self.tap.push(piece);
     }
 
+    /// The reply broke off, and may be gone on with: the call, with what was read of the usage.
+    pub fn pause(&mut self) -> Option<Box<Open>> {
+        let mut open = self.open.take()?;
+        self.tap.finish(&mut open, false);
+        Some(open)
+    }
+
+    /// The call goes on, with the beginning of another reply; or without one, and is to be ended.
+    pub fn go_on(&mut self, open: Box<Open>, replied: bool) {
+        if replied {
+            self.tap = Tap::new(&open, true);
+        }
+        self.open = Some(open);
+    }
+
     /// The reply is over: settles the call.
     pub fn end(&mut self, ended: Ended) {
         let Some(mut open) = self.open.take() else {
@@ -237,7 +261,7 @@ impl Reading {
         };
         self.tap.finish(&mut open, ended == Ended::Complete);
         open.outcome.ended = ended;
-        if ended == Ended::UpstreamBroke {
+        if ended == Ended::UpstreamBroke && open.serving.is_some() {
             attempt::broke_later(&mut open);
         }
         open.passed(Phase::Relay);

@@ -8,20 +8,34 @@ use weir_policy::Hook;
 
 use super::chain::Chain;
 use super::hook::Running;
-use super::identify;
 use super::open::Open;
 use super::worker::Worker;
+use super::{access, identify};
 
-/// Lets the rewrite policies change the request, in order.
+/// Lets the rewrite policies change the request, in order: the tenant's first. What they made of it
+/// must be allowed by the operator's as if the caller had asked for it.
 pub async fn run(worker: &Rc<Worker>, open: &mut Open, chain: &Chain) -> Result<(), Fault> {
+    let mut tenant_changed = false;
     for binding in chain.with(Hook::Rewrite, open.share) {
+        if !binding.is_tenants && std::mem::take(&mut tenant_changed) {
+            access::again(worker, open, chain).await?;
+        }
+        let before = binding
+            .is_tenants
+            .then(|| Arc::new(open.call.request().clone()));
         let running = Running::new(open, binding, Hook::Rewrite);
         let answer = worker
             .policies
             .rewrite(&binding.version, running.scope(open), &open.facts.summary())
             .await;
         running.judge(open, answer)?;
+        if let Some(before) = before {
+            tenant_changed |= !open.call.request().is_sent_like(&before);
+        }
         look_again(open)?;
+    }
+    if tenant_changed {
+        access::again(worker, open, chain).await?;
     }
     Ok(())
 }

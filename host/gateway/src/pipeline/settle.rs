@@ -12,13 +12,16 @@ use weir_policy::Hook;
 use weir_store::{CallRow, Ended};
 
 use super::audit::Finished;
+use super::channel::Channel;
 use super::open::Open;
 use super::trial::Settled;
 use crate::telemetry::{AttemptOutcome, CallOutcome, Phase};
 
 /// Settles a call that is over.
 pub fn settle(open: &mut Open) {
-    let usage = used(open);
+    let own = used(open);
+    let before = open.resumed.as_ref().map(|resumed| resumed.used);
+    let usage = before.map_or(own, |before| own.plus(&before));
     if let Some(reservation) = open.reservation.take() {
         reservation.settle(&Amounts {
             input_tokens: usage.input_tokens,
@@ -27,9 +30,9 @@ pub fn settle(open: &mut Open) {
         });
     }
     let now = Instant::now();
-    measure(open, &usage, now);
+    measure(open, &own, now);
     if let Some(mut serving) = open.serving.take() {
-        serving.settle(usage.total_tokens(), open.worker.now_ms());
+        serving.settle(own.total_tokens(), open.worker.now_ms());
     }
     let total = now.saturating_duration_since(open.call.started);
     let total_ms = u32::try_from(total.as_millis()).unwrap_or(u32::MAX);
@@ -40,11 +43,27 @@ pub fn settle(open: &mut Open) {
     open.passed(Phase::Settle);
 }
 
-/// What the call used: what the provider reported; where it reported nothing, or the reply was cut
+/// What the attempt used whose reply broke off. The next one begins with nothing.
+pub fn used_until_broken(open: &mut Open) -> Usage {
+    let usage = used(open);
+    open.outcome.usage = None;
+    open.outcome.usage_is_final = false;
+    open.outcome.output_text_bytes = 0;
+    let now_ms = open.worker.now_ms();
+    if let Some(mut serving) = open.serving.take() {
+        serving.settle(usage.total_tokens(), now_ms);
+    }
+    usage
+}
+
+/// What the last attempt used: what the provider reported; where it reported nothing, or the reply was cut
 /// off before the end, an estimate that says so.
-fn used(open: &Open) -> Usage {
+fn used(open: &mut Open) -> Usage {
+    // Given up while its beginning was held back, a reply may have said what it used.
+    let unheard = || open.unheard.take_last(open.call.dialect);
+    let reported = open.outcome.usage.or_else(unheard);
     let outcome = &open.outcome;
-    let mut usage = outcome.usage.unwrap_or_default();
+    let mut usage = reported.unwrap_or_default();
     let generates = matches!(
         open.call.operation,
         Operation::Chat | Operation::Completion | Operation::Embedding
@@ -56,25 +75,35 @@ fn used(open: &Open) -> Usage {
     );
     let worked =
         answered && outcome.channel.is_some() && (outcome.status < 300 || outcome.status == 499);
-    if generates && worked && !(outcome.usage.is_some() && outcome.usage_is_final) {
+    if generates && worked && !(reported.is_some() && outcome.usage_is_final) {
         usage.estimated = true;
-        usage.input_tokens = usage.input_tokens.max(u64::from(open.facts.input_tokens));
+        if usage.input_tokens == 0 {
+            usage.input_tokens = u64::from(open.facts.input_tokens);
+        }
         usage.output_tokens = usage
             .output_tokens
             .max(outcome.output_text_bytes.div_ceil(4));
     }
     if usage.total_tokens() > 0 {
-        let channel = outcome.channel.as_deref().map(|channel| &*channel.name);
-        let tenant = &open.call.key.tenant.id;
-        let find = |model: &str| {
-            open.worker
-                .price(&open.call.snapshot, tenant, channel, model)
-        };
-        let upstream = outcome.upstream_model.as_deref().and_then(find);
-        let price = upstream.or_else(|| find(&open.facts.model));
-        usage.cost_micros = price.map_or(0, |price| price.cost_micros(&usage));
+        let (channel, model) = (outcome.channel.as_deref(), &outcome.upstream_model);
+        usage.cost_micros = cost_micros(open, channel, model.as_deref(), &usage);
     }
     usage
+}
+
+/// What this usage costs where it was spent: at the price of the provider's name for the model, or else
+/// of the caller's. In millionths of the currency unit; 0 where neither has a price.
+pub fn cost_micros(
+    open: &Open,
+    channel: Option<&Channel>,
+    model: Option<&str>,
+    usage: &Usage,
+) -> u64 {
+    let (snapshot, tenant) = (&open.call.snapshot, &open.call.key.tenant.id);
+    let channel = channel.map(|channel| &*channel.name);
+    let find = |model: &str| open.worker.price(snapshot, tenant, channel, model);
+    let price = model.and_then(find).or_else(|| find(&open.facts.model));
+    price.map_or(0, |price| price.cost_micros(usage))
 }
 
 /// What the whole reply tells about its channel.

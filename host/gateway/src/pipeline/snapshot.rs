@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub chain: Arc<Chain>,
     /// The chains of tenants that some policy leaves out.
     pub chains: HashMap<Arc<str>, Arc<Chain>>,
+    /// Whether some channel goes on with replies that broke off.
+    pub goes_on: bool,
     /// What models cost.
     pub prices: Arc<PriceBook>,
 }

@@ -84,7 +84,8 @@ pub fn body(call: &Call, request: &Request, channel: &Channel, model: &str) -> R
     Ok(Body { bytes, asked_usage })
 }
 
-fn unreadable(error: weir_wire::json::JsonError) -> Fault {
+/// The body is not what it should be.
+pub fn unreadable(error: weir_wire::json::JsonError) -> Fault {
     let message = format!(
         "The request body cannot be changed for its channel: {error}. Send one JSON object."
     );

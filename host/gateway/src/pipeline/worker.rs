@@ -16,7 +16,6 @@ use weir_wire::dialect::{Dialect, Family};
 
 use super::audit::AuditQueue;
 use super::budget::Budget;
-use super::channel::Channel;
 use super::offer::{self, Offers};
 use super::pins::Pins;
 use super::snapshot::Snapshot;
@@ -64,7 +63,6 @@ pub struct Shared {
 struct Remembered {
     generation: u64,
     hasher: ahash::RandomState,
-    channels: HashMap<u64, (Family, Box<str>, Serving), ahash::RandomState>,
     offers: HashMap<u64, (OfferKey, Offers), ahash::RandomState>,
     prices: HashMap<u64, (PriceKey, Option<Price>), ahash::RandomState>,
 }
@@ -75,16 +73,11 @@ type PriceKey = (Box<str>, Option<Box<str>>, Box<str>);
 /// Family, tenant and model.
 type OfferKey = (Family, Box<str>, Box<str>);
 
-/// The channels that serve one model.
-type Serving = Rc<[Arc<Channel>]>;
-
 impl Remembered {
     /// Forgets what another snapshot said, and everything where there is too much of it.
     fn keep_to(&mut self, generation: u64) {
-        let most = self.channels.len().max(self.prices.len());
-        let full = most >= REMEMBERED_MAX || self.offers.len() >= OFFERS_MAX;
+        let full = self.prices.len() >= REMEMBERED_MAX || self.offers.len() >= OFFERS_MAX;
         if self.generation != generation || full {
-            self.channels.clear();
             self.offers.clear();
             self.prices.clear();
             self.generation = generation;
@@ -131,25 +124,6 @@ impl Worker {
     /// The counters of calls in `dialect`.
     pub fn call_metrics(&self, dialect: Dialect) -> Option<&CallMetrics> {
         self.call_metrics.get(dialect as usize)
-    }
-
-    /// The channels of `snapshot` that serve `model` to callers of `family`.
-    pub fn channels(&self, snapshot: &Snapshot, family: Family, model: &str) -> Serving {
-        let mut remembered = self.remembered.borrow_mut();
-        remembered.keep_to(snapshot.generation);
-        let hash = remembered.hasher.hash_one((family, model));
-        if let Some((_, _, found)) = remembered
-            .channels
-            .get(&hash)
-            .filter(|(of, name, _)| *of == family && **name == *model)
-        {
-            return Rc::clone(found);
-        }
-        let serves = |channel: &&Arc<Channel>| channel.serves(family, model);
-        let found: Serving = snapshot.channels.iter().filter(serves).cloned().collect();
-        let answer = (family, Box::from(model), Rc::clone(&found));
-        remembered.channels.insert(hash, answer);
-        found
     }
 
     /// What the channels of `snapshot` offer to callers of `family` in `tenant` for `model`.

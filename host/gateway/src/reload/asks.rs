@@ -11,7 +11,7 @@ const HARMLESS: [&str; 2] = ["types", "clock"];
 /// What each interface gives, as "it may …".
 const IMPORTS: [(&str, &str); 11] = [
     ("call", "read the call: its headers, its body, whose it is"),
-    ("edit", "change the request (only in the hook `rewrite`)"),
+    ("edit", "change the request, in the hook `rewrite`"),
     (
         "channels",
         "learn the names, providers and labels of channels",

@@ -27,11 +27,37 @@ pub(super) struct Ingredients<'a> {
     pub(super) config: &'a Arc<Config>,
     pub(super) entities: &'a Entities,
     pub(super) environment: &'a Environment,
-    /// The policies that run, in order, and the tenants whose calls each one sees.
-    pub(super) bindings: &'a [(Globs, Arc<Binding>)],
+    /// The policies that run, in order, and whose calls each one sees.
+    pub(super) bindings: &'a [Placed],
+    /// Tenants' policies that should run and cannot: tenant and policy.
+    pub(super) missing: &'a [(Arc<str>, Arc<str>)],
     pub(super) keys: &'a KeyRegistry,
     pub(super) metrics: &'a Metrics,
     pub(super) now_ms: u64,
+}
+
+/// A policy and whose calls it sees.
+pub(super) struct Placed {
+    pub(super) tenants: Sees,
+    pub(super) binding: Arc<Binding>,
+}
+
+/// Whose calls a policy sees.
+#[derive(Clone)]
+pub(super) enum Sees {
+    /// An operator's: those of some tenants.
+    Some(Globs),
+    /// A tenant's own: that tenant's.
+    Own(Arc<str>),
+}
+
+impl Placed {
+    fn sees(&self, tenant: &str) -> bool {
+        match &self.tenants {
+            Sees::Some(tenants) => tenants.is_match(tenant),
+            Sees::Own(own) => **own == *tenant,
+        }
+    }
 }
 
 /// A snapshot, and a sentence for everything that was left out of it.
@@ -46,7 +72,8 @@ pub(super) fn snapshot(
     let all: Vec<_> = from
         .bindings
         .iter()
-        .map(|(_, binding)| Arc::clone(binding))
+        .filter(|placed| matches!(placed.tenants, Sees::Some(_)))
+        .map(|placed| Arc::clone(&placed.binding))
         .collect();
     let snapshot = Snapshot {
         generation: from.generation,
@@ -56,38 +83,56 @@ pub(super) fn snapshot(
             .iter()
             .map(|channel| (channel.number, Arc::clone(channel)))
             .collect(),
+        goes_on: from.config.retry.continuations_max > 0
+            && channels.iter().any(|channel| channel.prefill.is_some()),
         channels: Arc::new(channels),
         disabled,
         chain: Arc::new(Chain::new(&all)),
-        chains: chains(from.bindings, tenants.keys()),
+        chains: chains(from, tenants.keys()),
         prices: Arc::new(PriceBook::new(prices(from.config))),
     };
     (snapshot, warnings)
 }
 
-/// The chains of the tenants that some policy leaves out. Tenants with the same policies share one.
+/// The chains of the tenants that some policy leaves out, or that have policies of their own. Tenants
+/// with the same policies share one.
 fn chains<'t>(
-    bindings: &[(Globs, Arc<Binding>)],
+    from: &Ingredients<'_>,
     tenants: impl Iterator<Item = &'t Arc<str>>,
 ) -> HashMap<Arc<str>, Arc<Chain>> {
-    let mut shared: HashMap<Vec<bool>, Arc<Chain>> = HashMap::new();
+    let mut shared: HashMap<Vec<usize>, Arc<Chain>> = HashMap::new();
     let mut chains = HashMap::new();
+    let of_operator = |placed: &&Placed| matches!(placed.tenants, Sees::Some(_));
+    let usual: Vec<usize> = numbered(from.bindings, |placed| of_operator(&placed));
     for tenant in tenants {
-        let seen: Vec<bool> = bindings
-            .iter()
-            .map(|(tenants, _)| tenants.is_match(tenant))
-            .collect();
-        if seen.iter().all(|sees| *sees) {
+        let seen = numbered(from.bindings, |placed| placed.sees(tenant));
+        let missing = from.missing.iter().find(|(of, _)| of == tenant);
+        if let Some((_, policy)) = missing {
+            let chain = Chain::new(&kept(from.bindings, &seen)).missing(Arc::clone(policy));
+            chains.insert(Arc::clone(tenant), Arc::new(chain));
             continue;
         }
-        let chain = shared.entry(seen).or_insert_with_key(|seen| {
-            let kept = bindings.iter().zip(seen).filter(|(_, sees)| **sees);
-            let kept: Vec<_> = kept.map(|((_, binding), _)| Arc::clone(binding)).collect();
-            Arc::new(Chain::new(&kept))
-        });
+        if seen == usual {
+            continue;
+        }
+        let chain = shared
+            .entry(seen)
+            .or_insert_with_key(|seen| Arc::new(Chain::new(&kept(from.bindings, seen))));
         chains.insert(Arc::clone(tenant), Arc::clone(chain));
     }
     chains
+}
+
+/// The places of the policies that fit.
+fn numbered(bindings: &[Placed], fits: impl Fn(&Placed) -> bool) -> Vec<usize> {
+    let numbered = bindings.iter().enumerate();
+    let fitting = numbered.filter(|(_, placed)| fits(placed));
+    fitting.map(|(at, _)| at).collect()
+}
+
+fn kept(bindings: &[Placed], places: &[usize]) -> Vec<Arc<Binding>> {
+    let placed = places.iter().filter_map(|at| bindings.get(*at));
+    placed.map(|placed| Arc::clone(&placed.binding)).collect()
 }
 
 /// In the file the last price that matches counts, in the book the first.

@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use weir_policy::{Failure, FailureKind, Hook, LoadError, Version, VersionSpec};
 use weir_store::{Decider, Entities};
 
-use super::assemble::{self, ChannelRegistry, Ingredients};
+use super::assemble::{self, ChannelRegistry, Ingredients, Placed, Sees};
 use super::builtin::builtin;
 use super::code::{self, Code, Layer, Running, read_whole};
 use super::error::ControlError;
 use super::probation::{Budget, Probation};
 use super::status::{PolicyStatus, hooks};
 use super::trials::Tried;
-use super::wanted::{self, Base, Wanted};
+use super::wanted::{self, Base, Budgets, Wanted};
 use super::watch::{SeenFile, seen_files};
 use super::{Control, Listed};
-use crate::config::{Config, FailureRule, Globs, Mode, Sources};
+use crate::config::{Config, FailureRule, Mode, Sources};
 use crate::identify::Directory;
 use crate::keys::KeyRegistry;
 use crate::pipeline::chain::{self, Binding, Chain, OnFailure};
@@ -58,6 +58,7 @@ pub(super) struct State {
     pub(super) seen_files: Vec<SeenFile>,
     keys: KeyRegistry,
     channels: ChannelRegistry,
+    pub(super) budgets: Arc<Budgets>,
     generation: u64,
     warned: Vec<String>,
 }
@@ -94,6 +95,7 @@ impl State {
             way_back: None,
             seen_files: Vec::new(),
             keys: KeyRegistry::default(),
+            budgets: Arc::default(),
             channels: ChannelRegistry::default(),
             generation: 0,
             warned: Vec::new(),
@@ -116,6 +118,7 @@ pub(super) fn nothing(config: &Arc<Config>) -> Snapshot {
         by_number: HashMap::default(),
         chain: Arc::new(Chain::default()),
         chains: HashMap::new(),
+        goes_on: false,
         prices: Arc::new(PriceBook::new(Vec::new())),
     }
 }
@@ -138,7 +141,7 @@ impl Control {
         cause: Cause,
     ) -> Result<(), ControlError> {
         state.seen_files = seen_files(&config);
-        let (entities, wanted) = self.wanted(&config).await?;
+        let (entities, wanted) = self.wanted(&config, &state.budgets).await?;
         // Before loading: a policy may read its secrets when it starts.
         let before = self
             .parts
@@ -157,12 +160,17 @@ impl Control {
             .iter()
             .flat_map(|chosen| self.bindings(chosen))
             .collect();
+        let missing: Vec<_> = chosen
+            .iter()
+            .filter_map(|chosen| missing(state, chosen))
+            .collect();
         let ingredients = Ingredients {
             generation: state.generation + 1,
             config: &config,
             entities: &entities,
             environment: &state.sources.environment,
             bindings: &bindings,
+            missing: &missing,
             keys: &state.keys,
             metrics: &self.parts.metrics,
             now_ms: self.parts.clock.now_ms(),
@@ -187,12 +195,14 @@ impl Control {
     pub(super) async fn wanted(
         &self,
         config: &Arc<Config>,
+        budgets: &Arc<Budgets>,
     ) -> Result<(Entities, Vec<Wanted>), ControlError> {
         let (store, config) = (self.parts.store.clone(), Arc::clone(config));
+        let budgets = Arc::clone(budgets);
         let gathered = tokio::task::spawn_blocking(move || {
             let entities = store.load_all()?;
             let dropped = code::dropped(config.policies_dir.as_deref());
-            let wanted = wanted::list(&config, &entities, dropped)?;
+            let wanted = wanted::list(&config, &entities, dropped, &budgets)?;
             Ok((entities, wanted))
         });
         gathered.await.unwrap_or(Err(ControlError::Stopping))
@@ -210,6 +220,8 @@ impl Control {
         PolicyView {
             secrets: config.secrets.clone(),
             policies: wanted.iter().map(facts).collect(),
+            models_depth_max: config.runtime.models_depth_max,
+            tenants: Some(config.tenant_policies.clone()),
         }
     }
 
@@ -229,17 +241,20 @@ impl Control {
             let running = match result {
                 Ok(running) => running,
                 Err(error) => {
-                    let decides = match cause {
-                        Cause::Start => true,
-                        Cause::Settings => wanted.declared_in.is_some(),
-                        Cause::Store => false,
-                    };
+                    let decides = wanted.owner.is_none()
+                        && match cause {
+                            Cause::Start => true,
+                            Cause::Settings => wanted.declared_in.is_some(),
+                            Cause::Store => false,
+                        };
                     if decides {
                         return Err(error);
                     }
                     // What was wrong before this change is not the change's fault.
                     let failing = Some(error.to_string());
-                    if failing != told {
+                    // A start, or the operator's settings, do not hang on what a tenant wrote.
+                    let is_told = wanted.owner.is_none() || cause == Cause::Store;
+                    if failing != told && is_told {
                         refused.get_or_insert(error);
                     }
                     state.known(&wanted.policy.name).failing = failing;
@@ -412,7 +427,7 @@ impl Control {
 
     /// The policy at its place in the chain. The version that is tried comes first, so that it is
     /// asked also where the other refuses.
-    fn bindings(&self, chosen: &Chosen) -> Vec<(Globs, Arc<Binding>)> {
+    fn bindings(&self, chosen: &Chosen) -> Vec<Placed> {
         let policy = &chosen.wanted.policy;
         let Some(running) = &chosen.running else {
             return Vec::new();
@@ -429,6 +444,7 @@ impl Control {
             };
             let binding = Binding {
                 name: Arc::clone(&policy.name),
+                is_tenants: chosen.wanted.owner.is_some(),
                 version: Arc::clone(version),
                 deciders: Hook::ALL.map(|hook| {
                     Arc::new(Decider {
@@ -448,7 +464,13 @@ impl Control {
                     .metrics
                     .policy(&metrics_name, &Hook::ALL.map(Hook::as_str)),
             };
-            (policy.tenants.clone(), Arc::new(binding))
+            Placed {
+                tenants: match &chosen.wanted.owner {
+                    Some(owner) => Sees::Own(Arc::clone(&owner.tenant)),
+                    None => Sees::Some(policy.tenants.clone()),
+                },
+                binding: Arc::new(binding),
+            }
         };
         let Some(tried) = &chosen.tried else {
             return vec![binding(&running.version, mode, None)];
@@ -543,6 +565,16 @@ impl Control {
     }
 }
 
+/// The policy of a tenant that should run, does not, and is set to deny then.
+fn missing(state: &State, chosen: &Chosen) -> Option<(Arc<str>, Arc<str>)> {
+    let owner = chosen.wanted.owner.as_ref()?;
+    let policy = &chosen.wanted.policy;
+    let fails = state.policies.get(&policy.name)?.failing.is_some();
+    let denies = policy.on_failure == FailureRule::Deny && policy.mode == Mode::Enforce;
+    (chosen.running.is_none() && fails && denies)
+        .then(|| (Arc::clone(&owner.tenant), Arc::clone(&policy.name)))
+}
+
 fn list(position: usize, wanted: &Wanted, known: &Known) -> Listed {
     let version = known
         .running
@@ -560,6 +592,7 @@ fn list(position: usize, wanted: &Wanted, known: &Known) -> Listed {
         digest: running.map(|running| running.code.digest_hex()),
         size_bytes: version.as_ref().map(|version| version.size_bytes()),
         hooks: version.as_deref().map(hooks).unwrap_or_default(),
+        interface: version.as_ref().map(|version| version.interface().as_str()),
         imports: version
             .as_ref()
             .map(|version| version.imports().to_vec())
@@ -567,6 +600,8 @@ fn list(position: usize, wanted: &Wanted, known: &Known) -> Listed {
         mode: wanted.policy.mode.as_str().to_owned(),
         on_failure: wanted.policy.on_failure.as_str().to_owned(),
         failures: 0,
+        cpu_micros: None,
+        instances: 0,
         last_error: known.last_error.clone(),
         previous_digest: wanted.state.previous.clone(),
     };

@@ -15,6 +15,8 @@ pub struct VersionReport {
     pub size_bytes: usize,
     /// The hooks that it has, in the order of a call's phases.
     pub hooks: Vec<&'static str>,
+    /// The version of the interface `weir:policy` that it needs, for example `0.2`.
+    pub interface: &'static str,
     /// The interfaces that it imports: all that it can do.
     pub imports: Vec<String>,
     /// Whether it decides now.
@@ -31,6 +33,7 @@ impl VersionReport {
             digest: hex::encode(version.digest()),
             size_bytes: version.size_bytes(),
             hooks: hooks(version),
+            interface: version.interface().as_str(),
             imports: version.imports().to_vec(),
             active,
             waits_for: Vec::new(),
@@ -63,6 +66,8 @@ pub struct PolicyStatus {
     pub size_bytes: Option<usize>,
     /// The hooks of the running version.
     pub hooks: Vec<&'static str>,
+    /// The version of the interface `weir:policy` that the running version needs, for example `0.2`.
+    pub interface: Option<&'static str>,
     /// The interfaces that the running version imports.
     pub imports: Vec<String>,
     /// `enforce` or `shadow`.
@@ -71,6 +76,11 @@ pub struct PolicyStatus {
     pub on_failure: String,
     /// Hook calls of the running version that failed.
     pub failures: u64,
+    /// Microseconds that the running version computed since it was loaded; null for an operator's policy,
+    /// whose time is in `weir_policy_seconds`.
+    pub cpu_micros: Option<u64>,
+    /// Its instances, in all workers.
+    pub instances: u32,
     /// What last went wrong: a version that was refused or taken out.
     pub last_error: Option<String>,
     /// The uploaded version to which a rollback returns.

@@ -14,7 +14,7 @@ use super::asks;
 use super::code::Running;
 use super::error::ControlError;
 use super::rebuild::{Cause, State, short};
-use super::wanted::Wanted;
+use super::wanted::{Wanted, owner_of};
 use crate::pipeline::trial::{Difference, SideFigures, Trial, TrialFigures};
 use crate::services::forget_beside;
 
@@ -266,9 +266,10 @@ impl Control {
     }
 
     fn forget_layer(&self, policy: &str) {
+        let (tenant, name) = owner_of(policy).unzip();
         let identity = PolicyIdentity {
-            name: policy.to_owned(),
-            tenant: None,
+            name: name.unwrap_or(policy).to_owned(),
+            tenant: tenant.map(str::to_owned),
             role: Role::Beside,
         };
         forget_beside(&self.parts.key_values, &identity);

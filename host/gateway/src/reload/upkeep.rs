@@ -189,5 +189,9 @@ impl Control {
                 open_circuits: measured.open_circuits,
             });
         }
+        // While something is being changed there is time: the next look is soon.
+        if let Ok(state) = self.state.try_lock() {
+            self.parts.metrics.set_tenants_cpu(&state.budgets.seconds());
+        }
     }
 }

@@ -205,7 +205,7 @@ impl Control {
 
     /// The policy of this name, as it should be.
     pub(super) async fn find(&self, state: &State, policy: &str) -> Result<Wanted, ControlError> {
-        let (_, wanted) = self.wanted(&state.config).await?;
+        let (_, wanted) = self.wanted(&state.config, &state.budgets).await?;
         let found = wanted
             .into_iter()
             .find(|wanted| *wanted.policy.name == *policy);

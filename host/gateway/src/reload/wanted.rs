@@ -2,15 +2,20 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
-use weir_policy::{Grants, Isolation, Recycle, Role, VersionSpec};
+use weir_policy::{CpuBudget, Grants, Isolation, Recycle, Role, VersionSpec};
 use weir_store::{Entities, PolicySetting, PolicyState, TrialKind};
 
 use super::error::ControlError;
 use super::written;
-use crate::config::{self, Config, PolicySource};
+use crate::config::{self, Config, Globs, PolicySource, TenantPolicies};
+
+/// Instances of one policy of a tenant, in all workers together.
+const TENANT_INSTANCES_MAX: u32 = 32;
+/// Calls that may wait for an instance of a tenant's policy, in each worker.
+const TENANT_WAITING_MAX: u32 = 64;
 
 /// Where a policy's code comes from when nothing was dropped or uploaded for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +29,10 @@ pub(super) enum Base {
 /// One policy as it should be.
 #[derive(Debug)]
 pub(super) struct Wanted {
+    /// Its name is the full one.
     pub(super) policy: config::Policy,
+    /// The tenant whose own it is.
+    pub(super) owner: Option<Owner>,
     /// The file that declares it, where its settings are read-only.
     pub(super) declared_in: Option<String>,
     pub(super) base: Base,
@@ -34,13 +42,24 @@ pub(super) struct Wanted {
     pub(super) state: PolicyState,
 }
 
+/// A tenant that wrote a policy for its own calls.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    pub(super) tenant: Arc<str>,
+    /// The policy's name among the tenant's.
+    pub(super) name: String,
+    /// The computing time of all its policies.
+    pub(super) cpu: Arc<CpuBudget>,
+}
+
 /// The whole chain: the policies of the file, then those of the API by position, then those that
 /// are nothing but a file in `policies_dir`. With the default chain in place of the file's, the API
-/// may set its policies.
+/// may set its policies. Tenants' own come after all of these.
 pub(super) fn list(
     config: &Config,
     entities: &Entities,
     dropped: Vec<(String, PathBuf)>,
+    budgets: &Budgets,
 ) -> Result<Vec<Wanted>, ControlError> {
     let mut dropped: HashMap<_, _> = dropped.into_iter().collect();
     let states = entities
@@ -51,7 +70,10 @@ pub(super) fn list(
         dropped: &mut dropped,
         states: states.collect(),
     };
-    let mut settings: Vec<&PolicySetting> = entities.policy_settings.iter().collect();
+    let (of_tenants, mut settings): (Vec<&PolicySetting>, Vec<&PolicySetting>) = entities
+        .policy_settings
+        .iter()
+        .partition(|setting| owner_of(&setting.name).is_some());
     settings.sort_by_key(|setting| setting.position);
     let is_default = is_default_chain(config);
     let file = config.file.as_ref().map(|file| file.display().to_string());
@@ -82,7 +104,13 @@ pub(super) fn list(
         let (policy, _) = written::policy(&name, &json!({})).map_err(ControlError::Config)?;
         wanted.push(parts.wanted(policy, Base::Nothing, None));
     }
+    wanted.extend(parts.of_tenants(config, of_tenants, budgets));
     Ok(wanted)
+}
+
+/// The tenant and the policy's own name, where a full name is that of a tenant's policy.
+pub fn owner_of(name: &str) -> Option<(&str, &str)> {
+    name.split_once('/')
 }
 
 /// Whether the chain is the one that runs where no `[[policy]]` was written.
@@ -132,6 +160,7 @@ impl Parts<'_> {
         let nothing = || PolicyState::new(&*policy.name);
         Wanted {
             state: state.unwrap_or_else(nothing),
+            owner: None,
             policy,
             declared_in,
             base,
@@ -140,7 +169,100 @@ impl Parts<'_> {
     }
 }
 
+impl Parts<'_> {
+    /// Tenants' own policies, by tenant and then by position. One whose settings cannot be read, or
+    /// beyond the number that a tenant may have, is left out: its author is told when making it.
+    fn of_tenants(
+        &mut self,
+        config: &Config,
+        mut settings: Vec<&PolicySetting>,
+        budgets: &Budgets,
+    ) -> Vec<Wanted> {
+        settings.sort_by_key(|setting| (owner_of(&setting.name), setting.position));
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let mut all = Vec::new();
+        for setting in settings {
+            let Some((tenant, name)) = owner_of(&setting.name) else {
+                continue;
+            };
+            let count = counts.entry(tenant).or_default();
+            *count += 1;
+            let read = written::policy(name, &setting.settings);
+            let (Ok((mut policy, _)), true) = (read, *count <= config.tenant_policies.policies_max)
+            else {
+                tracing::warn!(
+                    policy = setting.name,
+                    "a tenant's policy is left out: its settings are no longer allowed"
+                );
+                continue;
+            };
+            policy.name = setting.name.as_str().into();
+            let mut wanted = self.wanted(policy, Base::Nothing, None);
+            wanted.owner = Some(Owner {
+                tenant: tenant.into(),
+                name: name.to_owned(),
+                cpu: budgets.of(tenant, config.tenant_policies.cpu_max_ms_per_minute),
+            });
+            wanted.keep_within(&config.tenant_policies);
+            all.push(wanted);
+        }
+        budgets.keep(|tenant| counts.contains_key(tenant));
+        all
+    }
+}
+
+/// The computing time of each tenant, kept across snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Budgets(Mutex<HashMap<Arc<str>, Arc<CpuBudget>>>);
+
+impl Budgets {
+    fn keep(&self, is_wanted: impl Fn(&str) -> bool) {
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        budgets.retain(|tenant, _| is_wanted(tenant));
+    }
+
+    /// Seconds that each tenant's policies computed.
+    pub(super) fn seconds(&self) -> Vec<(Arc<str>, f64)> {
+        let budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = |budget: &CpuBudget| {
+            std::time::Duration::from_micros(budget.total_micros()).as_secs_f64()
+        };
+        let budgets = budgets.iter();
+        budgets
+            .map(|(tenant, budget)| (Arc::clone(tenant), seconds(budget)))
+            .collect()
+    }
+
+    pub(super) fn of(&self, tenant: &str, max_ms: u64) -> Arc<CpuBudget> {
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = budgets
+            .entry(tenant.into())
+            .and_modify(|budget| {
+                if budget.max_ms() != max_ms {
+                    *budget = Arc::new(CpuBudget::new(max_ms));
+                }
+            })
+            .or_insert_with(|| Arc::new(CpuBudget::new(max_ms)));
+        Arc::clone(budget)
+    }
+}
+
 impl Wanted {
+    /// Cuts what a tenant asks for down to what it may have. The operator may have changed that since.
+    fn keep_within(&mut self, quota: &TenantPolicies) {
+        let policy = &mut self.policy;
+        policy.deadline_ms = policy.deadline_ms.min(quota.deadline_max_ms);
+        policy.wait_max_ms = policy.wait_max_ms.min(quota.wait_max_ms);
+        policy.memory_max_bytes = policy.memory_max_bytes.min(quota.memory_max_bytes);
+        let grants = &mut policy.grants;
+        grants.secrets.clear();
+        grants.firewall = false;
+        grants.http.retain(|host| may_grant(&quota.http, host));
+        let models = grants.models.patterns().iter();
+        let models = models.filter(|model| quota.models.is_match(model));
+        grants.models = Globs::new(models.cloned().collect()).unwrap_or_else(|_| Globs::nothing());
+    }
+
     /// What the runtime is told about it.
     pub(super) fn spec(&self) -> VersionSpec {
         self.spec_as(match self.policy.mode {
@@ -162,6 +284,13 @@ impl Wanted {
         let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
         let mut spec = VersionSpec::new(&*policy.name, policy.config.to_string());
         spec.identity.role = role;
+        if let Some(owner) = &self.owner {
+            spec.identity.name.clone_from(&owner.name);
+            spec.identity.tenant = Some(owner.tenant.to_string());
+            spec.cpu = Some(Arc::clone(&owner.cpu));
+            spec.instances_max = TENANT_INSTANCES_MAX;
+            spec.waiting_max = TENANT_WAITING_MAX;
+        }
         spec.grants = Grants {
             http: policy.grants.http.clone(),
             secrets: policy.grants.secrets.clone(),
@@ -189,6 +318,61 @@ impl Wanted {
             Base::Builtin(name) => format!("builtin:{name}"),
             Base::File(path) => format!("file:{}", path.display()),
             Base::Nothing => written::UPLOAD.to_owned(),
+        }
+    }
+}
+
+/// Whether a tenant may grant `host` to its policies; `allowed` as the operator wrote it.
+pub fn may_grant(allowed: &[String], host: &str) -> bool {
+    let bare = host.strip_prefix("*.").unwrap_or(host);
+    allowed
+        .iter()
+        .any(|allowed| match allowed.strip_prefix("*.") {
+            _ if allowed == "*" => is_name(bare),
+            _ if allowed == host => true,
+            // A host of the domain, or a part of it.
+            Some(domain) => bare
+                .strip_suffix(domain)
+                .is_some_and(|rest| rest.ends_with('.') || (rest.is_empty() && bare != host)),
+            None => false,
+        })
+}
+
+/// Whether it is the name of a host and no address, however it is written: a granted address is
+/// reached also where it is private.
+fn is_name(host: &str) -> bool {
+    let name = host.split(':').next().unwrap_or_default();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.contains('.') && last.len() > 1 && last.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_grants_no_more_than_it_may() {
+        let may = |allowed: &str, host: &str| may_grant(&[allowed.to_owned()], host);
+        assert!(may("api.example.com", "api.example.com"));
+        assert!(!may("api.example.com", "api.example.com.evil.test"));
+        for host in ["a.example.com", "*.example.com", "*.b.example.com"] {
+            assert!(may("*.example.com", host), "{host}");
+            assert!(may("*", host), "{host}");
+        }
+        for host in ["example.com", "badexample.com", "*.com"] {
+            assert!(!may("*.example.com", host), "{host}");
+        }
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f.0x1",
+            "[::1]",
+            "localhost",
+            "10.0.0.1:80",
+            "*",
+        ] {
+            assert!(!may("*", host), "{host}");
         }
     }
 }

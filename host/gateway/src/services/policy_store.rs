@@ -6,11 +6,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use weir_counters::{KeyValue, KeyValueError};
+use weir_counters::{KeyValue, KeyValueBounds, KeyValueError};
 use weir_policy::{PolicyIdentity, Role};
 
-/// Policies' names hold neither of these, so no name space is another policy's.
-const OF_TENANT: char = '/';
+/// Policies' names do not hold it, so no name space is another policy's.
 const BESIDE: char = '~';
 /// In front of a key of the layer above: the key was removed there. No key of a policy is mistaken
 /// for such a mark: [`VALUE`] stands in front of each.
@@ -23,13 +22,20 @@ pub(super) struct PolicyStore<'a> {
     base: Cow<'a, str>,
     /// What is laid over it.
     above: Option<String>,
+    /// What it may hold, where that is not what an operator's may.
+    bounds: Option<KeyValueBounds>,
 }
 
 impl<'a> PolicyStore<'a> {
-    pub(super) fn of(values: &'a KeyValue, policy: &'a PolicyIdentity) -> Self {
-        let base = namespace(policy);
+    pub(super) fn of(
+        values: &'a KeyValue,
+        policy: &'a PolicyIdentity,
+        of_tenants: &KeyValueBounds,
+    ) -> Self {
+        let base = policy.full_name();
         Self {
             values,
+            bounds: policy.tenant.is_some().then_some(*of_tenants),
             above: (policy.role == Role::Beside).then(|| above(&base)),
             base,
         }
@@ -55,11 +61,11 @@ impl<'a> PolicyStore<'a> {
         ttl_ms: Option<u64>,
     ) -> Result<(), KeyValueError> {
         let Some(above) = &self.above else {
-            return self.values.set(&self.base, key, value, ttl_ms);
+            return self.put(&self.base, key, value, ttl_ms);
         };
-        self.values.set(above, &marked(VALUE, key), value, ttl_ms)?;
+        self.put(above, &marked(VALUE, key), value, ttl_ms)?;
         // Where the value expires, what lies under it stays hidden.
-        self.values.set(above, &marked(REMOVED, key), b"", None)
+        self.put(above, &marked(REMOVED, key), b"", None)
     }
 
     pub(super) fn remove(&self, key: &str) {
@@ -68,7 +74,18 @@ impl<'a> PolicyStore<'a> {
         };
         self.values.remove(above, &marked(VALUE, key));
         // A full layer above cannot hide a key; it then shows what it shows to the other version.
-        let _ = self.values.set(above, &marked(REMOVED, key), b"", None);
+        let _ = self.put(above, &marked(REMOVED, key), b"", None);
+    }
+
+    fn put(
+        &self,
+        space: &str,
+        key: &str,
+        value: &[u8],
+        ttl_ms: Option<u64>,
+    ) -> Result<(), KeyValueError> {
+        self.values
+            .set_within(space, key, value, ttl_ms, self.bounds.as_ref())
     }
 
     pub(super) fn add(
@@ -78,7 +95,8 @@ impl<'a> PolicyStore<'a> {
         ttl_ms: Option<u64>,
     ) -> Result<i64, KeyValueError> {
         let Some(above) = &self.above else {
-            return self.values.add(&self.base, key, by, ttl_ms);
+            let bounds = self.bounds.as_ref();
+            return self.values.add_within(&self.base, key, by, ttl_ms, bounds);
         };
         let name = marked(VALUE, key);
         if self.values.get(above, &name).is_none()
@@ -86,20 +104,14 @@ impl<'a> PolicyStore<'a> {
         {
             self.set(key, &value, ttl_ms)?;
         }
-        self.values.add(above, &name, by, ttl_ms)
+        self.values
+            .add_within(above, &name, by, ttl_ms, self.bounds.as_ref())
     }
 }
 
 /// Forgets what versions beside the one that decides have stored. `policy` may have any role.
 pub fn forget_beside(values: &KeyValue, policy: &PolicyIdentity) {
-    values.clear(&above(&namespace(policy)));
-}
-
-fn namespace(policy: &PolicyIdentity) -> Cow<'_, str> {
-    match &policy.tenant {
-        None => Cow::Borrowed(&policy.name),
-        Some(tenant) => Cow::Owned(format!("{tenant}{OF_TENANT}{}", policy.name)),
-    }
+    values.clear(&above(&policy.full_name()));
 }
 
 fn above(base: &str) -> String {
@@ -117,11 +129,11 @@ fn marked(mark: char, key: &str) -> String {
 mod tests {
     use super::*;
     use weir_base::ManualClock;
-    use weir_counters::KeyValueBounds;
 
     #[test]
     fn a_version_beside_another_changes_nothing_for_it() {
-        let values = KeyValue::new(Arc::new(ManualClock::new(0)), KeyValueBounds::default());
+        let bounds = KeyValueBounds::default();
+        let values = KeyValue::new(Arc::new(ManualClock::new(0)), bounds);
         let identity = |role| PolicyIdentity {
             name: "p".to_owned(),
             tenant: None,
@@ -129,8 +141,8 @@ mod tests {
         };
         let (of_one, of_other) = (identity(Role::Decides), identity(Role::Beside));
         let (one, other) = (
-            PolicyStore::of(&values, &of_one),
-            PolicyStore::of(&values, &of_other),
+            PolicyStore::of(&values, &of_one, &bounds),
+            PolicyStore::of(&values, &of_other, &bounds),
         );
         let text = |store: &PolicyStore<'_>, key| {
             let value = store.get(key)?;

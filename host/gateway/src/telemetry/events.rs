@@ -47,7 +47,10 @@ impl Metrics {
         // Said ever more seldom: a slow policy must not fill the log too.
         let lost = self.audit_lost.get();
         if lost.is_power_of_two() {
-            tracing::warn!(lost, "audit policies are too slow: they do not see all calls");
+            tracing::warn!(
+                lost,
+                "audit policies are too slow: they do not see all calls"
+            );
         }
     }
 

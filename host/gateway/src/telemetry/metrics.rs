@@ -35,9 +35,11 @@ pub struct Metrics {
     refusal_codes: RwLock<HashSet<String>>,
     pub(super) trial_differences: IntCounterVec,
     pub(super) trials_ended: IntCounterVec,
+    tenants_cpu: GaugeVec,
     keys: IntGaugeVec,
     health: HealthFamilies,
     hedges: IntCounterVec,
+    continuations: IntCounterVec,
     connections: IntGauge,
     pub(super) audit_lost: IntCounter,
     connections_total: IntCounter,
@@ -154,6 +156,7 @@ impl Metrics {
             refusal_codes: RwLock::default(),
             trial_differences: make.counters(&names::TRIAL_DIFFERENCES)?,
             trials_ended: make.counters(&names::TRIALS_ENDED)?,
+            tenants_cpu: make.floats(&names::TENANTS_CPU)?,
             keys: make.gauges(&names::KEYS)?,
             health: HealthFamilies {
                 error_ratio: make.floats(&names::ERROR_RATIO)?,
@@ -162,6 +165,7 @@ impl Metrics {
                 circuit_changes: make.counters(&names::CIRCUIT_CHANGES)?,
             },
             hedges: make.counters(&names::HEDGES)?,
+            continuations: make.counters(&names::CONTINUATIONS)?,
             connections: make.gauge(&names::CONNECTIONS)?,
             audit_lost: make.counter(&names::AUDIT_LOST)?,
             connections_total: make.counter(&names::CONNECTIONS_TOTAL)?,
@@ -244,6 +248,14 @@ impl Metrics {
         self.custom.forget(policy);
     }
 
+    /// What tenants' policies computed so far, in seconds. Others are reported no more.
+    pub fn set_tenants_cpu(&self, seconds: &[(std::sync::Arc<str>, f64)]) {
+        self.tenants_cpu.reset();
+        for (tenant, seconds) in seconds {
+            self.tenants_cpu.with_label_values(&[tenant]).set(*seconds);
+        }
+    }
+
     /// A call's usage is known.
     pub fn used(&self, usage: &Usage) {
         self.usage.add(usage);
@@ -253,6 +265,12 @@ impl Metrics {
     pub fn hedged(&self, won: bool) {
         let result = if won { "won" } else { "lost" };
         self.hedges.with_label_values(&[result]).inc();
+    }
+
+    /// A reply broke off after its first words; `went_on`: another attempt goes on with it.
+    pub fn continued(&self, went_on: bool) {
+        let result = if went_on { "went_on" } else { "failed" };
+        self.continuations.with_label_values(&[result]).inc();
     }
 
     /// What an operator should look at, newest first; only the last few hundred.

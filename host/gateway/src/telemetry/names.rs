@@ -50,6 +50,11 @@ pub(super) const HEDGES: Family = family(
     "Tries that began beside a slow one, by whether they answered first.",
     &["result"],
 );
+pub(super) const CONTINUATIONS: Family = family(
+    "weir_continuations_total",
+    "Replies that broke off after their first words, by whether another attempt went on with them (went_on, failed). Only where that was tried.",
+    &["result"],
+);
 pub(super) const FIRST_BYTE_SECONDS: Family = family(
     "weir_channel_first_byte_seconds",
     "Time from sending a request to the head of the reply.",
@@ -89,6 +94,11 @@ pub(super) const TRIALS_ENDED: Family = family(
     "weir_policy_trials_ended_total",
     "Trials of policies' versions that are over, by how: promoted, taken_out, stopped.",
     &["policy", "how"],
+);
+pub(super) const TENANTS_CPU: Family = family(
+    "weir_tenant_policies_cpu_seconds",
+    "Computing time of a tenant's own policies, since the start or a change of the quota.",
+    &["tenant"],
 );
 pub(super) const IN_FLIGHT: Family = family(
     "weir_channel_in_flight",

@@ -26,6 +26,11 @@ impl Worker {
         if self.seen_retirements.get() != self.engine.retirements.load(Ordering::Relaxed) {
             self.sweep();
         }
+        if let Some(cpu) = core.spec.cpu.as_ref().filter(|cpu| cpu.is_spent()) {
+            return Err(FailureKind::CpuSpent {
+                max_ms: cpu.max_ms(),
+            });
+        }
         match core.spec.isolation {
             Isolation::Shared => {
                 let pool = self.pool(core);
@@ -53,6 +58,9 @@ impl Worker {
                 if lease.close_orphans().await.is_ok() {
                     return Ok(lease);
                 }
+            } else if is_full(&pool.core) {
+                // No other policy's instance makes room for one of this version.
+                pool.wait_until(until).await?;
             } else if let Some(permit) = self.try_permit() {
                 return pool.start(permit).await;
             } else if let Some(permit) = self.wait(&pool, until).await? {
@@ -72,6 +80,9 @@ impl Worker {
             .map(|(_, slot)| Rc::clone(slot));
         if let Some(slot) = own {
             return slot.take(None, core.spec.wait_max_ms).await;
+        }
+        if is_full(core) {
+            return Err(FailureKind::PoolFull);
         }
         let permit = match self.try_permit() {
             Some(permit) => permit,
@@ -117,7 +128,7 @@ impl Worker {
     ) -> Result<Option<OwnedSemaphorePermit>, FailureKind> {
         tokio::select! {
             biased;
-            () = pool.wait() => Ok(None),
+            waited = pool.wait() => waited.map(|()| None),
             permit = self.wait_for_permit(until) => permit.map(Some),
         }
     }
@@ -139,6 +150,11 @@ impl Worker {
         *place = Some(Rc::clone(pool));
         Rc::clone(pool)
     }
+}
+
+/// Whether the version has as many instances as it may have.
+fn is_full(core: &Core) -> bool {
+    core.instances.load(Ordering::Relaxed) >= core.spec.instances_max
 }
 
 /// When a wait for an instance ends that begins now.

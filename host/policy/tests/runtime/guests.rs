@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use weir_policy::Release;
 use wit_component::StringEncoding;
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve, WorldId};
 
@@ -22,19 +23,25 @@ pub(crate) fn built(name: &str) -> Vec<u8> {
         .unwrap_or_else(|error| panic!("{}: {error}; run `make policies` first", path.display()))
 }
 
+/// The interface as it was released.
+pub(crate) fn released(release: Release) -> String {
+    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
+    std::fs::read_to_string(format!("{wit}/{release}/policy.wit")).unwrap()
+}
+
 fn resolve(world: &str) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
-    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/policy.wit");
-    resolve
-        .push_str("policy.wit", &std::fs::read_to_string(wit).unwrap())
-        .unwrap();
+    for release in Release::ALL {
+        let wit = released(release);
+        resolve.push_str("policy.wit", &wit).unwrap();
+    }
     let package = resolve.push_str("test.wit", world).unwrap();
     let world = resolve.select_world(&[package], None).unwrap();
     (resolve, world)
 }
 
 /// A core module, as wit-bindgen would make it, whose every function traps. `world` is the WIT
-/// text of a package with one world; it may use `weir:policy@0.1.0`.
+/// text of a package with one world; it may use `weir:policy` in all its versions.
 pub(crate) fn trapping(world: &str) -> Vec<u8> {
     let (resolve, world) = resolve(world);
     let mangling = ManglingAndAbi::Legacy(LiftLowerAbi::Sync);

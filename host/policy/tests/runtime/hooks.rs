@@ -217,22 +217,22 @@ async fn answer_sees_the_call_and_answers() {
     assert_eq!(failure.code(), "policy_bad_answer", "{failure}");
 }
 
-/// The runtime has it from the double: channel 0 is called `a`, and so on.
+/// Called `a`, `b`, … by the double; each field has a value of its own.
 fn candidate(channel: u32) -> Candidate {
     Candidate {
         channel,
-        priority: 1,
-        weight: 1,
+        priority: 70 + channel,
+        weight: 2,
         error_rate: 0.5,
         samples: 10,
         first_byte_ms: 12.5,
         total_ms: 800.0,
         tokens_per_second: 50.0,
         in_flight: 3,
-        usable_keys: 2,
+        usable_keys: 4,
         headroom: 0.25,
-        tripped_ms: 0,
-        input_price: 1.0,
+        tripped_ms: 1_500,
+        input_price: 1.5,
         output_price: -1.0,
     }
 }
@@ -259,12 +259,23 @@ async fn route_orders_candidates_and_cannot_make_one_up() {
     let shown = String::from_utf8(shown).unwrap();
     for part in [
         r#""channel":"a""#,
+        r#""number":1"#,
         r#""provider":"openai""#,
         r#""model":"b/gpt-4o""#,
         r#""region":"eu""#,
-        r#""headroom":0.25"#,
+        r#""priority":70"#,
+        r#""priority":71"#,
+        r#""weight":2"#,
+        r#""error_rate":0.5"#,
+        r#""samples":10"#,
+        r#""first_byte_ms":12.5"#,
         r#""total_ms":800.0"#,
         r#""tokens_per_second":50.0"#,
+        r#""in_flight":3"#,
+        r#""usable_keys":4"#,
+        r#""headroom":0.25"#,
+        r#""tripped_ms":1500"#,
+        r#""input_price":1.5"#,
         r#""output_price":-1.0"#,
     ] {
         assert!(shown.contains(part), "{part} in {shown}");

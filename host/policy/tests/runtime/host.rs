@@ -55,6 +55,9 @@ impl CallHost for TestCall {
     fn path(&self) -> String {
         "/v1/chat/completions".into()
     }
+    fn query(&self) -> Vec<(String, String)> {
+        vec![("alt".into(), "sse".into())]
+    }
     fn tenant(&self) -> Arc<str> {
         Arc::clone(&self.tenant)
     }

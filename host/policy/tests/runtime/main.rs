@@ -15,6 +15,7 @@ mod hooks;
 mod host;
 mod loading;
 mod pools;
+mod releases;
 mod streams;
 
 use std::sync::Arc;

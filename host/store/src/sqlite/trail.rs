@@ -1,9 +1,10 @@
 //! Attempts and decisions of a call, as one short text: nobody searches in them, so they are not
 //! worth tables of their own, which would double the cost of a row.
 //!
-//! `{"a":[[channel,key,status,failure,ms],…],"d":[[decider],[decider,micros],[decider,micros,verdict],…]}`,
+//! `{"a":[[channel,key,status,failure,ms,more],…],"d":[[decider],[decider,micros],[decider,micros,verdict],…]}`,
 //! where the decider is a number in `ledger_deciders`. The verdicts of most decisions are not written:
-//! one with its microseconds alone allowed the call, one with nothing was remembered.
+//! one with its microseconds alone allowed the call, one with nothing was remembered. Most attempts end
+//! with their milliseconds; what there is more to a few is an object (`c`: cause, `m`: model, `u`: usage).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,8 +12,9 @@ use std::sync::Arc;
 
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use weir_base::Usage;
 
-use crate::call::{AttemptRow, Decider, Decision, REMEMBERED};
+use crate::call::{AttemptMore, AttemptRow, Decider, Decision, REMEMBERED};
 use crate::error::StoreError;
 
 #[derive(Serialize, Deserialize)]
@@ -22,7 +24,36 @@ pub(super) struct AttemptText<'a>(
     Option<u16>,
     #[serde(borrow)] Option<Cow<'a, str>>,
     u32,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")] Option<MoreText<'a>>,
 );
+
+#[derive(Serialize, Deserialize)]
+struct MoreText<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    c: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    m: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    u: Option<Usage>,
+}
+
+impl<'a> MoreText<'a> {
+    fn of(more: &'a AttemptMore) -> Self {
+        Self {
+            c: more.cause.as_deref().map(Cow::Borrowed),
+            m: more.model.as_deref().map(Cow::Borrowed),
+            u: more.usage,
+        }
+    }
+
+    fn into_more(self) -> AttemptMore {
+        AttemptMore {
+            cause: self.c.map(|cause| Cow::Owned(cause.into_owned())),
+            model: self.m.map(Into::into),
+            usage: self.u,
+        }
+    }
+}
 
 const ALLOW: &str = "allow";
 
@@ -83,6 +114,7 @@ pub(super) fn write(
             status,
             failure,
             ms,
+            more,
         } = attempt;
         let entry = AttemptText(
             Cow::Borrowed(channel),
@@ -90,6 +122,7 @@ pub(super) fn write(
             *status,
             failure.as_deref().map(Cow::Borrowed),
             *ms,
+            more.as_deref().map(MoreText::of),
         );
         push(text, index, &entry)?;
     }
@@ -132,12 +165,13 @@ pub(super) fn read(
         .a
         .into_iter()
         .map(
-            |AttemptText(channel, key, status, failure, ms)| AttemptRow {
+            |AttemptText(channel, key, status, failure, ms, more)| AttemptRow {
                 channel: channel.into(),
                 key: key.map(Into::into),
                 status,
                 failure: failure.map(|failure| Cow::Owned(failure.into_owned())),
                 ms,
+                more: more.map(|more| Box::new(more.into_more())),
             },
         )
         .collect();

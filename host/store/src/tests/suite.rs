@@ -343,6 +343,14 @@ mod subject {
                 status: None,
                 failure: Some(Cow::Borrowed("connect")),
                 ms: 0,
+                more: Some(Box::new(AttemptMore {
+                    cause: Some(Cow::Borrowed("cost")),
+                    model: Some("gpt-4o-mini".into()),
+                    usage: Some(Usage {
+                        input_tokens: 12,
+                        ..Usage::default()
+                    }),
+                })),
             },
         );
         let mut bare = call(4);

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use weir_base::Usage;
 
 use super::{
-    Change, Edits, Event, Frame, Output, Seen, Slot, TextDelta, ToolCallDelta, finish, frame,
-    usage_in,
+    CONTINUED, Change, Edits, Event, Frame, Output, Seen, Slot, TextDelta, ToolCallDelta, finish,
+    frame, usage_in,
 };
 use crate::{Dialect, sse};
 
@@ -29,6 +29,13 @@ pub(super) struct Stream {
     /// Tool calls that the provider has begun.
     tools: u32,
     usage: Usage,
+    /// Whether the message was begun.
+    begun: bool,
+    /// How often another provider went on.
+    resumed: u32,
+    /// The first block of a provider that goes on is still to come: text of it belongs to the block that
+    /// is open.
+    joins: bool,
 }
 
 /// A block of the provider.
@@ -96,6 +103,7 @@ impl Stream {
         };
         match message.kind.as_str() {
             "message_start" => {
+                self.begun = true;
                 self.usage = usage_in(Dialect::AnthropicMessages, event).unwrap_or_default();
             }
             "content_block_start" => match (message.index, message.content_block) {
@@ -196,8 +204,53 @@ impl Stream {
             .find(|block| block.provider == provider)
     }
 
+    pub(super) fn resume(&mut self) {
+        if self.begun {
+            self.resumed += 1;
+            self.joins = self.open.is_some();
+            // The block whose stop this is goes on.
+            self.held.clear();
+            self.blocks.clear();
+        }
+    }
+
+    /// The first block of a provider that goes on: text is more of the block that is open, anything
+    /// else ends that one.
+    fn join(&mut self, place: &Place, edits: &Edits<'_>, out: &mut Vec<u8>) -> Option<Output> {
+        let provider = place.index?;
+        self.joins = false;
+        let open = self.open?;
+        let block = self.blocks.iter_mut().rev();
+        let mut block = block.filter(|block| block.provider == provider);
+        match block.next().filter(|block| block.kind == open.kind) {
+            Some(block) => {
+                block.client = Some(open.client);
+                for (_, event, change) in &edits.places {
+                    let text = match change {
+                        Change::Keep => event.text(),
+                        Change::Set(new) => new.text(),
+                        Change::Erase => "",
+                    };
+                    if !text.is_empty() {
+                        let delta = json!({"type": "text_delta", "text": text});
+                        write_delta(open.client, &delta, out);
+                    }
+                }
+                Some(Output::Send(std::mem::take(out)))
+            }
+            None => {
+                write_stop(open.client, out);
+                self.open = None;
+                None
+            }
+        }
+    }
+
     pub(super) fn write(&mut self, event: &sse::Event<'_>, edits: Edits<'_>) -> Output {
         let place = serde_json::from_slice::<Place>(event.data).unwrap_or_default();
+        if self.resumed > 0 && place.kind == "message_start" {
+            return Output::Send(Vec::new());
+        }
         if edits.is_empty() && self.passes(&place) {
             return Output::Pass;
         }
@@ -207,6 +260,12 @@ impl Stream {
             return Output::Send(out);
         }
         edits.before.iter().for_each(|new| self.make(new, &mut out));
+        if self.joins
+            && place.kind == "content_block_start"
+            && let Some(joined) = self.join(&place, &edits, &mut out)
+        {
+            return joined;
+        }
         let is_delta = place.kind == "content_block_delta";
         // A made block stays open only while nothing else goes on.
         if !is_delta || self.open.is_some_and(|open| open.made) {
@@ -273,12 +332,18 @@ impl Stream {
                 change => edit(*slot, change, place, &mut frame),
             }
         }
+        let ends = self.resumed > 0 && place.kind == "message_delta";
+        if ends {
+            frame.set(CONTINUED, &self.resumed.to_string());
+            self.tell_input(edits, &mut frame);
+        }
         let renumbered = client.is_some() && client != place.index;
         if let (true, Some(client)) = (renumbered, client) {
             frame.set("/index", &client.to_string());
         }
         let mut own = Vec::new();
         let changed = renumbered
+            || ends
             || edits
                 .places
                 .iter()
@@ -297,6 +362,17 @@ impl Stream {
             self.late_arguments(edits, out);
         }
         changed
+    }
+
+    /// The input of a provider that goes on stood in the beginning that was left out.
+    fn tell_input(&self, edits: &Edits<'_>, frame: &mut Frame) {
+        for (_, _, change) in &edits.places {
+            if let Change::Set(Event::Usage(usage)) = change {
+                let parts = usage.cached_tokens.saturating_add(usage.cache_write_tokens);
+                let input = usage.input_tokens.saturating_sub(parts);
+                frame.set("/usage/input_tokens", &input.to_string());
+            }
+        }
     }
 
     /// Numbers a block of the provider at the client, unless it is dropped.
@@ -412,13 +488,7 @@ impl Stream {
     /// Sends the stop that is due, a made block's or one that was held back.
     pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
         if let Some(open) = self.open.filter(|open| open.made) {
-            let event = json!({"type": "content_block_stop", "index": open.client});
-            frame::write(
-                Some("content_block_stop"),
-                event.to_string().as_bytes(),
-                "\n",
-                out,
-            );
+            write_stop(open.client, out);
             self.open = self.suspended.take();
         }
         if !self.held.is_empty() {
@@ -525,6 +595,16 @@ fn merged(start: Usage, later: Usage) -> Usage {
         reasoning_tokens: later.reasoning_tokens,
         ..start
     }
+}
+
+fn write_stop(client: u64, out: &mut Vec<u8>) {
+    let event = json!({"type": "content_block_stop", "index": client});
+    frame::write(
+        Some("content_block_stop"),
+        event.to_string().as_bytes(),
+        "\n",
+        out,
+    );
 }
 
 fn write_delta(client: u64, delta: &Value, out: &mut Vec<u8>) {

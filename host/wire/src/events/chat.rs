@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use weir_base::Usage;
 
 use super::{
-    Change, Edits, Event, Frame, Output, Seen, Slot, TextDelta, ToolCallDelta, frame, usage_in,
+    CONTINUED, Change, Edits, Event, Frame, Output, Seen, Slot, TextDelta, ToolCallDelta, frame,
+    usage_in,
 };
+use crate::opening::{Said, said};
 use crate::{Dialect, sse};
 
 /// Which of the two dialects; they differ in where the text stands.
@@ -29,6 +31,10 @@ pub(super) struct Stream {
     model: String,
     created: String,
     tools: Vec<Tool>,
+    /// How often another provider went on; the ids are then those of the first.
+    resumed: u32,
+    /// Whether there was a chunk whose ids can be kept.
+    begun: bool,
 }
 
 /// A tool call and its number at the client.
@@ -102,7 +108,13 @@ impl Stream {
             model,
             created,
             tools: Vec::new(),
+            resumed: 0,
+            begun: false,
         }
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.resumed += u32::from(self.begun);
     }
 
     pub(super) fn read(&mut self, event: &sse::Event<'_>, seen: &mut Seen) {
@@ -113,9 +125,12 @@ impl Stream {
         let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(event.data) else {
             return seen.other(event);
         };
-        remember(&mut self.id, chunk.id);
-        remember(&mut self.model, chunk.model);
-        remember(&mut self.created, chunk.created);
+        if self.resumed == 0 {
+            remember(&mut self.id, chunk.id);
+            remember(&mut self.model, chunk.model);
+            remember(&mut self.created, chunk.created);
+            self.begun = true;
+        }
         let choices = chunk.choices.unwrap_or_default();
         let framing = !choices.is_empty() && choices.iter().all(Choice::is_framing);
         let no_choice = choices.is_empty();
@@ -200,15 +215,53 @@ impl Stream {
             .iter()
             .all(|(_, _, change)| *change == Change::Keep);
         if untouched && numbers.iter().all(Option::is_none) {
-            if out.is_empty() && edits.after.is_empty() {
+            if self.resumed > 0 {
+                self.write_resumed(event, &edits, &mut out);
+            } else if out.is_empty() && edits.after.is_empty() {
                 return Output::Pass;
+            } else {
+                out.extend_from_slice(event.raw);
             }
-            out.extend_from_slice(event.raw);
         } else {
             self.write_changed(event, &edits, &numbers, &mut out);
         }
         edits.after.iter().for_each(|new| self.make(new, &mut out));
         Output::Send(out)
+    }
+
+    /// A chunk of a provider that goes on, as it is but for what the first one's chunks have.
+    fn write_resumed(&self, event: &sse::Event<'_>, edits: &Edits<'_>, out: &mut Vec<u8>) {
+        if event.data.trim_ascii() == b"[DONE]" {
+            return out.extend_from_slice(event.raw);
+        }
+        let is_ceremony = said(Dialect::OpenaiChat, event) == Said::Opening;
+        if !(is_ceremony && edits.places.is_empty()) {
+            let mut frame = Frame::of(event);
+            self.adopt(edits, &mut frame);
+            frame.write("\n", out);
+        }
+    }
+
+    /// Gives a chunk of a provider that goes on the ids of the first.
+    fn adopt(&self, edits: &Edits<'_>, frame: &mut Frame) {
+        let ids = [
+            ("/id", &self.id),
+            ("/model", &self.model),
+            ("/created", &self.created),
+        ];
+        for (pointer, first) in ids {
+            if frame.has(pointer) {
+                frame.set(pointer, first);
+            }
+        }
+        // SDKs put deltas together, and there was one.
+        if frame.mentions("\"role\"") {
+            frame.remove("/choices/0/delta/role");
+        }
+        let ends = |(slot, ..): &(Slot, &Event, Change)| matches!(slot, Slot::Finish { .. });
+        if edits.places.iter().any(ends) {
+            frame.set(CONTINUED, &self.resumed.to_string());
+        }
     }
 
     fn write_changed(
@@ -241,6 +294,9 @@ impl Stream {
             .iter()
             .any(|(_, _, change)| *change == Change::Erase);
         if !(erased && is_blank(frame.data())) {
+            if self.resumed > 0 {
+                self.adopt(edits, &mut frame);
+            }
             frame.write("\n", out);
         }
     }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use weir_base::Usage;
 
 use super::{
-    Change, Edits, Event, Frame, Output, Seen, Slot, TextDelta, ToolCallDelta, finish, frame,
-    usage_in,
+    CONTINUED, Change, Edits, Event, Frame, Output, Seen, Slot, TextDelta, ToolCallDelta, finish,
+    frame, usage_in,
 };
 use crate::{Dialect, sse};
 
@@ -27,6 +27,8 @@ pub(super) struct Stream {
     tools: u32,
     /// A call of a policy's making of which more may come: it can only be told as a whole.
     pending: Option<ToolCallDelta>,
+    /// How often another provider went on; the ids are then those of the first.
+    resumed: u32,
 }
 
 #[derive(Deserialize)]
@@ -73,8 +75,10 @@ impl Stream {
         let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(event.data) else {
             return seen.other(event);
         };
-        remember(&mut self.model, chunk.model_version);
-        remember(&mut self.id, chunk.response_id);
+        if self.resumed == 0 {
+            remember(&mut self.model, chunk.model_version);
+            remember(&mut self.id, chunk.response_id);
+        }
         let mut framing = chunk.candidates.is_some();
         for (at, candidate) in chunk.candidates.unwrap_or_default().into_iter().enumerate() {
             framing &= self.read_candidate(at, candidate, seen);
@@ -134,15 +138,37 @@ impl Stream {
     }
 
     pub(super) fn write(&mut self, event: &sse::Event<'_>, edits: Edits<'_>) -> Output {
-        if edits.is_empty() && self.pending.is_none() {
+        if edits.is_empty() && self.pending.is_none() && self.resumed == 0 {
             return Output::Pass;
         }
         let mut out = Vec::new();
         edits.before.iter().for_each(|new| self.make(new, &mut out));
         self.flush(&mut out);
-        write_changed(event, &edits, &mut out);
+        let adopt = |frame: &mut Frame| self.adopt(&edits, frame);
+        write_changed(event, &edits, adopt, &mut out);
         edits.after.iter().for_each(|new| self.make(new, &mut out));
         Output::Send(out)
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.resumed += 1;
+    }
+
+    /// Gives a chunk of a provider that goes on the ids of the first. True where it is one.
+    fn adopt(&self, edits: &Edits<'_>, frame: &mut Frame) -> bool {
+        for (pointer, first) in [("/modelVersion", &self.model), ("/responseId", &self.id)] {
+            if let Some(first) = first
+                .as_deref()
+                .filter(|_| self.resumed > 0 && frame.has(pointer))
+            {
+                frame.set(pointer, first);
+            }
+        }
+        let ends = |(slot, ..): &(Slot, &Event, Change)| matches!(slot, Slot::Finish { .. });
+        if self.resumed > 0 && edits.places.iter().any(ends) {
+            frame.set(CONTINUED, &self.resumed.to_string());
+        }
+        self.resumed > 0
     }
 
     pub(super) fn make(&mut self, event: &Event, out: &mut Vec<u8>) {
@@ -211,7 +237,12 @@ fn part(choice: u32, part: Value) -> Value {
     json!({"candidates": [{"content": content, "index": choice}]})
 }
 
-fn write_changed(event: &sse::Event<'_>, edits: &Edits<'_>, out: &mut Vec<u8>) {
+fn write_changed(
+    event: &sse::Event<'_>,
+    edits: &Edits<'_>,
+    adopt: impl Fn(&mut Frame) -> bool,
+    out: &mut Vec<u8>,
+) {
     let mut frame = Frame::of(event);
     let mut erased = false;
     let keeps_usage = edits
@@ -229,11 +260,11 @@ fn write_changed(event: &sse::Event<'_>, edits: &Edits<'_>, out: &mut Vec<u8>) {
             (slot, Change::Set(new)) => set(*slot, new, &mut frame),
         }
     }
-    if edits
+    let all_kept = edits
         .places
         .iter()
-        .all(|(_, _, change)| *change == Change::Keep)
-    {
+        .all(|(_, _, change)| *change == Change::Keep);
+    if !adopt(&mut frame) && all_kept {
         out.extend_from_slice(event.raw);
     } else if !(erased && !keeps_usage && is_blank(frame.data())) {
         frame.write(EOL, out);

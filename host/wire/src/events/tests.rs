@@ -1,6 +1,8 @@
 //! The view over the recorded streams, against an oracle that knows no view; and golden streams of
 //! the fake provider after every kind of decision.
 
+mod resumed;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;

@@ -11,7 +11,7 @@ use super::envelope::{self, Envelope};
 use super::text;
 use super::values::Values;
 use crate::dialect::Dialect;
-use crate::sse;
+use crate::{kept, sse};
 
 /// What was seen of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,6 +52,7 @@ impl StreamUsage {
             pending: Vec::new(),
             pattern: Pattern::default(),
             report: StreamReport::default(),
+            made: None,
         };
         Self {
             framing: Framing::Unknown,
@@ -80,6 +81,12 @@ impl StreamUsage {
                 },
             }
         }
+    }
+
+    /// The id of what the provider keeps of this reply, where it says so only at the end: Anthropic's
+    /// containers.
+    pub fn made(&self) -> Option<&str> {
+        self.reader.made.as_deref()
     }
 
     /// What was seen, once the stream has ended in whichever way.
@@ -116,6 +123,7 @@ struct Reader {
     pending: Vec<u8>,
     pattern: Pattern,
     report: StreamReport,
+    made: Option<Box<str>>,
 }
 
 impl Reader {
@@ -230,6 +238,9 @@ impl Reader {
             "message_start" | "message_delta" => {
                 if let Some(new) = envelope::counts_in(self.dialect, data) {
                     self.counts = Some(self.counts.map_or(new, |old| old.updated_by(new)));
+                }
+                if kind == "message_delta" {
+                    self.made = kept::made(self.dialect, data).map(Into::into);
                 }
             }
             "message_stop" => self.report.finished = true,

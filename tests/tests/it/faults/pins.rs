@@ -97,3 +97,37 @@ fn only_who_may_chooses_the_channel() {
     assert_eq!(seen[0]["model"], "m");
     assert_eq!(b.seen()[0].header("x-weir-channel"), "");
 }
+
+/// The end of a stream of Anthropic's whose tools ran in a container.
+fn in_a_container(key: &str) -> String {
+    let delta = json!({
+        "type": "message_delta",
+        "delta": {"container": {"id": format!("container_{key}0000"), "expires_at": "2027-01-15T08:00:00Z"}, "stop_reason": "end_turn"},
+        "usage": {"output_tokens": 3},
+    });
+    format!(
+        "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"The \\\"container\\\": {{\"}}}}\n\nevent: message_delta\ndata: {delta}\n\nevent: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n"
+    )
+}
+
+#[test]
+fn what_a_stream_tells_at_its_end_leads_back_too() {
+    let provider = Provider::with(|seen| Answer::events(in_a_container(&seen.key()[3..])));
+    let keys = r#"keys = ["plain:pk-1", "plain:pk-2", "plain:pk-3"]"#;
+    let gateway = Gateway::start(&provider.channel("anthropic", "main", keys));
+    let ask = |container: Value| {
+        let mut body = json!({"model": "m", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+        if !container.is_null() {
+            body["container"] = container;
+        }
+        let reply = gateway.acme().open("/v1/messages", &body).rest();
+        assert!(reply.text().contains("message_stop"), "{}", reply.text());
+        gateway.call(&reply.id());
+        last(&provider).1
+    };
+    let made_with = ask(Value::Null);
+    let container = json!(format!("container_{}0000", &made_with[3..]));
+    for _ in 0..3 {
+        assert_eq!(ask(container.clone()), made_with);
+    }
+}

@@ -228,3 +228,187 @@ fn another_model_answers_what_a_model_does_not_serve() {
     let reply = gateway.acme().chat("large").expect(200);
     assert_eq!(reply.header("x-weir-model"), "");
 }
+
+/// `large` costs 1 for each of its output tokens, `small` a tenth, `tiny` nothing.
+const PRICES: &str = "
+[[price]]
+model = [\"large\"]
+input_micros_per_million = 0
+output_micros_per_million = 1_000_000
+[[price]]
+model = [\"small\", \"smaller\"]
+input_micros_per_million = 0
+output_micros_per_million = 100_000
+[[price]]
+model = [\"smaller\"]
+input_micros_per_million = 0
+output_micros_per_million = 90_000
+";
+
+#[test]
+fn what_would_cost_too_much_goes_to_a_cheaper_model() {
+    let provider = Provider::with(|seen| match seen.json()["model"].as_str() {
+        Some("small") if seen.header("x-small") == "down" => Answer::error(500, "server_error"),
+        _ => Answer::chat("Hello."),
+    });
+    let rule = |model: &str, on: &str, to: &str| {
+        format!(
+            "[[fallback]]\nmodel = [\"{model}\"]\non = [{on}]\nto = [{to}]\ncost_max_micros = 500\n"
+        )
+    };
+    let models = "models = [\"large\", \"other\", \"small\", \"smaller\"]\nmodel_map = { \"other\" = \"large\" }";
+    let settings = [
+        PRICES,
+        &provider.channel("openai", "main", models),
+        &rule(
+            "large",
+            "\"cost\", \"error\"",
+            "\"nobodys\", \"small\", \"smaller\"",
+        ),
+        &rule("other", "\"cost\"", "\"small\""),
+    ]
+    .concat();
+    let gateway = Gateway::start(&settings);
+    let ask = |model: &str, max_tokens: u32, small: &str| {
+        let body = json!({"model": model, "max_tokens": max_tokens, "messages": [{"role": "user", "content": "Hi"}]});
+        let client = gateway.acme().header("x-small", small);
+        let reply = client.post("/v1/chat/completions", &body).expect(200);
+        let call = gateway.call(&reply.id());
+        assert_eq!(call["model"], model, "{call}");
+        (reply.header("x-weir-model").to_owned(), call)
+    };
+    let attempt = |call: &Value, at: usize| {
+        let attempt = &call["attempts"][at];
+        [&attempt["cause"], &attempt["model"]].map(|text| text.as_str().unwrap_or("-").to_owned())
+    };
+    // As much as it may cost; then more, for which there is a model; then more than any of them should
+    // cost, where the cheapest of them is taken.
+    let (answered, call) = ask("large", 500, "");
+    assert_eq!(
+        (&*answered, attempt(&call, 0)),
+        ("", ["-", "-"].map(Into::into))
+    );
+    let (answered, call) = ask("large", 501, "");
+    assert_eq!(
+        (&*answered, attempt(&call, 0)),
+        ("small", ["cost", "small"].map(Into::into))
+    );
+    assert_eq!(call["upstream_model"], "small", "{call}");
+    let (answered, _) = ask("large", 10_000, "");
+    assert_eq!(answered, "smaller");
+    // What is cheap enough and fails is no reason to fail: the others come after it.
+    let (answered, call) = ask("large", 501, "down");
+    assert_eq!(answered, "smaller");
+    let last = call["attempts"].as_array().unwrap().len() - 1;
+    assert_eq!(
+        attempt(&call, 0),
+        ["cost", "small"].map(String::from),
+        "{call}"
+    );
+    assert_eq!(
+        attempt(&call, last),
+        ["error", "smaller"].map(String::from),
+        "{call}"
+    );
+    // The price is that of the provider's name for the model.
+    let (answered, _) = ask("other", 501, "");
+    assert_eq!(answered, "small");
+    // Without a bound of its own the call counts for what is assumed: 1024 tokens.
+    let reply = gateway.acme().chat("large").expect(200);
+    assert_eq!(reply.header("x-weir-model"), "small");
+}
+
+/// What Anthropic says at the beginning of a stream, before the first word.
+const TOLD: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"model\":\"m\",\"usage\":{\"input_tokens\":4321,\"output_tokens\":1}}}\n\n";
+
+#[test]
+fn what_an_attempt_used_in_vain_is_known_where_its_provider_said_so() {
+    let error =
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n";
+    let endings = [
+        (
+            Answer::events([TOLD, error].concat()),
+            "error_event",
+            json!(4_321),
+        ),
+        (
+            Answer::events(TOLD).ending(End::Cut(TOLD.len())),
+            "broken_reply",
+            json!(4_321),
+        ),
+        // Nobody waits for it: the next one was faster.
+        (
+            Answer::events(TOLD).ending(End::Stall(TOLD.len())),
+            "hedge_lost",
+            json!(4_321),
+        ),
+        (Answer::events(error), "error_event", Value::Null),
+    ];
+    for (answer, failure, told) in endings {
+        let first = Provider::always(answer);
+        let second = Provider::always(Answer::events(
+            "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello\"}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        ));
+        let key =
+            "priority = 10\nkeys = []\n[[channel.key]]\nsecret = \"plain:a\"\ntpm = 100_000\n";
+        let price = "[[price]]\nmodel = [\"m\"]\nchannel = [\"first\"]\ninput_micros_per_million = 2_000_000\noutput_micros_per_million = 0\n";
+        let settings = hedging(80)
+            + price
+            + &first.channel("anthropic", "first", key)
+            + &second.channel("anthropic", "second", "");
+        let gateway = Gateway::start(&settings);
+        let body = json!({"model": "m", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+        let reply = gateway.acme().open("/v1/messages", &body).rest();
+        assert!(reply.text().contains("Hello"), "{}", reply.text());
+        let call = gateway.call(&reply.id());
+        let attempt = &call["attempts"][0];
+        assert_eq!(attempt["failure"], failure, "{call}");
+        assert_eq!(attempt["usage"]["input_tokens"], told, "{call}");
+        let cost = if told.is_null() {
+            Value::Null
+        } else {
+            json!(8_642)
+        };
+        assert_eq!(attempt["usage"]["cost_micros"], cost, "{call}");
+        // It is no part of what the caller pays for.
+        assert!(
+            call["usage"]["input_tokens"].as_u64().unwrap() < 100,
+            "{call}"
+        );
+        let keys = gateway.admin().get("/admin/v1/channels/first/keys");
+        let load = keys.expect(200).json()["data"][0]["load"]["tokens"].clone();
+        if told.is_null() {
+            assert!(load.as_u64().unwrap() < 100, "{load}");
+        } else {
+            assert_eq!(load, 4_322);
+        }
+    }
+}
+
+#[test]
+fn what_a_provider_said_before_the_caller_hung_up_is_used() {
+    let provider = Provider::always(Answer::events(TOLD).ending(End::Stall(TOLD.len())));
+    let settings =
+        "[retry]\nhold_ms = 60000\n".to_owned() + &provider.channel("anthropic", "a", "");
+    let gateway = Gateway::start(&settings);
+    let body = json!({"model": "m", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "Hi"}]}).to_string();
+    let mut caller = weir_tests::Raw::connect(gateway.acme().address());
+    caller.write(format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}",
+        weir_tests::KEY,
+        body.len()
+    ));
+    weir_tests::eventually("the provider is asked", || {
+        (provider.count() > 0).then_some(())
+    });
+    // What it says at once must have come; it is not seen from outside.
+    std::thread::sleep(Duration::from_millis(300));
+    drop(caller);
+    let call = weir_tests::eventually("the call is in the ledger", || {
+        let calls = gateway.admin().get("/admin/v1/calls").expect(200).json();
+        calls["data"].get(0).cloned()
+    });
+    assert_eq!(call["ended"], "client_closed", "{call}");
+    assert_eq!(call["usage"]["input_tokens"], 4_321, "{call}");
+    assert_eq!(call["usage"]["estimated"], true, "{call}");
+}

@@ -8,7 +8,7 @@ use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve, WorldId};
 /// Weir's interface, and a package with one world.
 fn resolve(world: &str) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
-    let wit = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../wit/policy.wit");
+    let wit = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../wit/0.1/policy.wit");
     let wit = std::fs::read_to_string(wit).unwrap();
     resolve.push_str("policy.wit", &wit).unwrap();
     let package = resolve.push_str("test.wit", world).unwrap();

@@ -51,6 +51,7 @@ pub struct CallCase {
     pub dialect: Option<String>,
     pub method: Option<String>,
     pub path: Option<String>,
+    pub query: Vec<(String, String)>,
     pub labels: BTreeMap<String, String>,
     pub headers: BTreeMap<String, String>,
     pub body: Option<Value>,
@@ -61,7 +62,7 @@ pub struct CallCase {
 #[serde(deny_unknown_fields)]
 #[expect(
     missing_docs,
-    reason = "named after the fields of candidate and the functions of channels in wit/policy.wit"
+    reason = "named after the fields of candidate and the functions of channels in wit/"
 )]
 pub struct CandidateCase {
     pub channel: String,
@@ -118,6 +119,7 @@ impl CallCase {
         set(&mut call.dialect, &self.dialect);
         set(&mut call.method, &self.method);
         set(&mut call.path, &self.path);
+        call.query.clone_from(&self.query);
         call.summary.streaming = self.streaming;
         call.summary.input_tokens = self.input_tokens.unwrap_or(call.summary.input_tokens);
         call.summary.max_output_tokens = self

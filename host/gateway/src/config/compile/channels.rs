@@ -12,7 +12,7 @@ use crate::config::model::{Channel, ChannelKey, KeyTerms};
 use crate::config::report::Report;
 use crate::config::setting::At;
 use crate::config::types::{HeaderText, header_name};
-use crate::config::written::{self, ChannelDialect};
+use crate::config::written::{self, ChannelDialect, Prefill};
 
 pub(super) fn compile(
     channels: Vec<At<written::Channel>>,
@@ -37,6 +37,7 @@ fn compile_one(
 ) -> Channel {
     check_fake(&channel, report);
     check_breaker(&channel.breaker, report);
+    check_prefill(&channel, report);
     way::check(&channel, report);
     let names = channel.key.iter().filter_map(|key| key.value.name.as_ref());
     check_unique("key", names, report);
@@ -72,6 +73,7 @@ fn compile_one(
         key_strategy: channel.key_strategy,
         sticky_by: channel.sticky_by,
         models: channel.models,
+        tenants: channel.tenants,
         model_map: model_map(channel.model_map, report),
         labels: channel.labels,
         priority: channel.priority,
@@ -87,6 +89,7 @@ fn compile_one(
         proxy,
         tls,
         cascade: channel.cascade,
+        prefill: channel.prefill.map(|prefill| prefill.value),
         breaker: channel.breaker.value,
         fake,
     }
@@ -136,6 +139,22 @@ fn check_fake(channel: &written::Channel, report: &mut Report<'_>) {
             report,
             "has no meaning with the dialect \"fake\", which sends nothing anywhere",
         );
+    }
+}
+
+fn check_prefill(channel: &written::Channel, report: &mut Report<'_>) {
+    let Some(prefill) = &channel.prefill else {
+        return;
+    };
+    let dialect = channel.dialect.as_str();
+    if is_fake(channel) {
+        prefill.error(
+            report,
+            "has no meaning with the dialect \"fake\", which goes on with nothing",
+        );
+    } else if channel.dialect != ChannelDialect::Openai && prefill.value != Prefill::Plain {
+        let message = format!("must be \"plain\" for the dialect \"{dialect}\"");
+        prefill.error(report, message);
     }
 }
 

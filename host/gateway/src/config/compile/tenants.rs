@@ -73,6 +73,7 @@ fn compile_key(
         secret,
         labels: key.labels,
         disabled: key.disabled,
+        role: key.role,
         expires_unix_ms: key.expires.map(|expires| expires.unix_ms),
     }
 }

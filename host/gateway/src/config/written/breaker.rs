@@ -47,7 +47,7 @@ settings! {
         open_max_ms: Option<u64>, within 1..=86_400_000;
         /// Calls that may try at one time while the circuit is half-open.
         half_open_calls: u32 = USUAL.half_open_calls, within 1..=10_000;
-        /// Pause between questions of Weir's own (one token long) to a channel with an open circuit,
+        /// Pause between questions of Weir's own (a few tokens long) to a channel with an open circuit,
         /// which is closed by an answer. They cost what calls cost. 0: none are asked.
         probe_interval_ms: u64 = USUAL.probe_interval_ms, within 0..=86_400_000;
         /// Model that these ask, as the provider calls it; its answer closes all circuits of the

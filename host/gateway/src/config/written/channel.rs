@@ -70,6 +70,22 @@ words! {
     }
 }
 
+words! {
+    /// How a channel's provider is told the beginning of its own answer.
+    pub enum Prefill {
+        /// By a last message of its own.
+        Plain = "plain",
+        /// By `prefix: true` in it.
+        Prefix = "prefix",
+        /// The same, of a provider that says the beginning again.
+        PrefixEchoed = "prefix_echoed",
+        /// By `partial: true` in it.
+        Partial = "partial",
+        /// By `continue_final_message: true` in the request.
+        ContinueFinalMessage = "continue_final_message",
+    }
+}
+
 settings! {
     /// A way to a provider: an address, a pool of keys and the models that it serves.
     pub(in crate::config) struct Channel {
@@ -94,6 +110,8 @@ settings! {
         sticky_by: StickyBy = StickyBy::Key;
         /// Models that the channel serves, as callers name them.
         models: Globs = Globs::everything();
+        /// Tenants whose calls it serves; nothing leads the calls of others here.
+        tenants: Globs = Globs::everything();
         /// The provider's names for models that callers name otherwise: `{ "fast" = "gpt-4o-mini" }`.
         model_map: BTreeMap<String, At<String>>;
         /// Facts for policies: `{ region = "eu" }`.
@@ -134,6 +152,18 @@ settings! {
         /// gateways the call has passed (`x-weir-hops`) and which (`x-weir-via`), so that a loop is
         /// refused with status 508. Providers are told none of this.
         cascade: bool = false;
+        /// Lets this channel go on with a reply that broke off in the middle, at another channel or at
+        /// itself: the request is sent again with the words so far as the beginning of the answer, and what
+        /// comes is put behind them (see `retry.continuations_max`). Both attempts are paid for. Not where a
+        /// tool was called, the model thought aloud, JSON was asked for, the call is bound to one channel or
+        /// an `events` policy looks into the reply. How the provider is told: `plain`, by an assistant's
+        /// message at the end (Anthropic up to Claude 4.5, Gemini, Groq); `prefix`, by `prefix: true` in it
+        /// (DeepSeek's beta API); `prefix_echoed`, the same where the answer may repeat it (Mistral); `partial`,
+        /// by `partial: true` in it (Moonshot, Alibaba); `continue_final_message`, by that and
+        /// `add_generation_prompt: false` in the request (vLLM, SGLang). A provider that refuses changes
+        /// nothing: the reply ends with the error that it would have ended with.
+        /// Default: it is never asked to go on.
+        prefill: Option<At<Prefill>>;
         /// When the channel is left alone for a while, for each model apart.
         breaker: At<Breaker>;
         /// How a channel of the `fake` dialect answers. A request can override each setting with a

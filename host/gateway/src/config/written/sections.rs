@@ -121,6 +121,9 @@ settings! {
         /// policy, where the policy says that it holds (`call.remember`). 0: policies are asked every
         /// time.
         remember_max_ms: u64 = 60_000, within 0..=3_600_000;
+        /// How often policies' questions to models may lead to each other: such a question passes the
+        /// same policies as callers' calls, and one of them may ask a model in turn.
+        models_depth_max: u32 = 2, within 1..=8;
         /// Largest file of a policy.
         policy_size_max_bytes: usize = 33_554_432, within 1_024..=1_073_741_824;
         /// Failures of a new version within `rollback_window_ms` that bring back the version before.
@@ -163,6 +166,9 @@ settings! {
         same_target_max: u32 = 1, within 0..=16;
         /// The pause before that, on average; it is doubled each time, and varied by half.
         backoff_ms: u64 = 100, within 0..=60_000;
+        /// Times that a reply which broke off after its first words is gone on with, where channels let
+        /// that be done (`prefill` of the channel). 0: never.
+        continuations_max: u32 = 1, within 0..=8;
         /// Longest time from the arrival of a call until its reply begins, over all attempts. Callers
         /// can ask for less with `x-weir-timeout-ms`.
         call_deadline_ms: u64 = 600_000, within 1..=86_400_000;
@@ -195,6 +201,8 @@ words! {
         ContextLength = "context_length",
         /// The provider's filter does not let the request through.
         ContentRefusal = "content_refusal",
+        /// The call would probably cost more than the operator wants it to.
+        Cost = "cost",
     }
 }
 
@@ -203,10 +211,19 @@ settings! {
     pub struct Fallback {
         /// Models, as callers name them.
         model: Globs;
-        /// What leads to another model. Default: `error` alone.
+        /// What leads to another model: `error` (no channel brought an answer), `context_length` (the
+        /// prompt is too long for it), `content_refusal` (the provider's filter does not let the request
+        /// through) or `cost` (see `cost_max_micros`). Default: `error` alone.
         on: Vec<FallbackCause>;
         /// The models that are asked instead, in order. They must be served by a channel that the
         /// caller's dialect can go to.
         to: Vec<String>;
+        /// With `cost`: the most that a call should cost, in millionths of the currency unit. Where the
+        /// model that was asked would cost more, the first model of `to` that would not is asked in its
+        /// place, before anything is sent; where none is as cheap, the cheapest of all of them. So no
+        /// call is refused for its price. What a call would cost is estimated from the length of its
+        /// prompt and its bound on the output (`limits.output_tokens_assumed` where it has none), at the
+        /// highest price of the channels that serve the model; a model without a price costs nothing.
+        cost_max_micros: Option<u64>, within 0..=1_000_000_000_000;
     }
 }

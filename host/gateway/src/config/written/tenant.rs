@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::schema::settings;
+use crate::config::schema::{settings, words};
 use crate::config::setting::At;
 use crate::config::types::{Moment, Name, SecretRef};
 
@@ -22,6 +22,16 @@ settings! {
     }
 }
 
+words! {
+    /// What a virtual key is for.
+    pub enum KeyRole {
+        /// Calls.
+        Caller = "caller",
+        /// The tenant's own policies, through the admin API; no calls.
+        Author = "author",
+    }
+}
+
 settings! {
     /// A virtual key: what a caller sends.
     pub(in crate::config) struct VirtualKey {
@@ -33,6 +43,8 @@ settings! {
         labels: BTreeMap<String, String>;
         /// Refuses all calls with the key.
         disabled: bool = false;
+        /// `caller`, or `author`: the key opens the tenant's own policies in the admin API, and no calls.
+        role: KeyRole = KeyRole::Caller;
         /// From when on the key is refused.
         expires: Option<Moment>;
     }

@@ -20,6 +20,7 @@ use weir_wire::opening::{Said, said};
 use weir_wire::sse::Splitter;
 
 use super::failure::Failed;
+use super::unheard::Unheard;
 use crate::pipeline::call::Call;
 use crate::pipeline::relay::poll_data;
 
@@ -180,28 +181,35 @@ enum Next {
     Waited,
 }
 
-/// Reads the beginning of a reply.
+/// Reads the beginning of a reply. What was read of a stream that is given up goes to `unheard`.
 pub async fn begin(
     body: &mut UpstreamBody,
     expected: Expected,
     bounds: Bounds,
+    unheard: &Unheard,
 ) -> Result<Held, Failed> {
-    let mut held = Held::default();
     if expected == Expected::Anything {
-        return Ok(held);
+        return Ok(Held::default());
     }
     let mut splitter = Splitter::with_max_event_bytes(bounds.max_bytes.max(LOOK_BYTES));
     let is_stream = matches!(expected, Expected::Events(_));
     let mut waits = Waits::No;
+    let mut holding = Holding {
+        held: Held::default(),
+        began: bounds.began,
+        unheard: is_stream.then_some(unheard),
+    };
+    let held = &mut holding.held;
     loop {
-        match next(body, &mut waits, &held, is_stream, bounds).await {
+        match next(body, &mut waits, held, is_stream, bounds).await {
             Next::Piece(piece) => {
                 let goes = match expected {
-                    Expected::Events(dialect) => speaks(dialect, &mut splitter, &piece)?,
-                    Expected::Whole | Expected::Begun | Expected::Anything => false,
+                    Expected::Events(dialect) => speaks(dialect, &mut splitter, &piece),
+                    Expected::Whole | Expected::Begun | Expected::Anything => Ok(false),
                 };
                 held.push(piece);
-                let begun = expected == Expected::Begun && begins_well(&held)?;
+                let goes = goes?;
+                let begun = expected == Expected::Begun && begins_well(held)?;
                 if goes || begun || held.bytes > bounds.max_bytes {
                     break;
                 }
@@ -210,7 +218,7 @@ pub async fn begin(
             Next::Waited if held.is_empty() => return Err(Failed::Silent),
             Next::Waited => break,
             Next::End => {
-                ended(expected, &held)?;
+                ended(expected, held)?;
                 break;
             }
         }
@@ -218,7 +226,23 @@ pub async fn begin(
     if waits != Waits::No {
         body.wait_as_usual();
     }
-    Ok(held)
+    Ok(std::mem::take(held))
+}
+
+/// What is held while a stream begins. Dropped before it is handed on, it was given up, by whoever
+/// waits for it or because it failed: what its provider said of its tokens is still worth knowing.
+struct Holding<'u> {
+    held: Held,
+    began: Instant,
+    unheard: Option<&'u Unheard>,
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        if let Some(unheard) = self.unheard.filter(|_| !self.held.is_empty()) {
+            unheard.keep(self.began, std::mem::take(&mut self.held));
+        }
+    }
 }
 
 /// What is being waited for.

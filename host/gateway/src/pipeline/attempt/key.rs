@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use weir_base::Operation;
 
 use super::send::Got;
 use super::verdict::Verdict;
 use crate::config::StickyBy;
 use crate::keys::{Ask, Cooldown, Lease, ProviderKey, Told, caller_hash};
 use crate::pipeline::channel::Channel;
+use crate::pipeline::limit::estimated_usage;
 use crate::pipeline::open::Open;
 use crate::pipeline::worker::Worker;
 
@@ -139,17 +139,12 @@ pub fn cooldown(open: &Open) -> Cooldown {
 
 /// What the call needs of a key.
 fn ask<'a>(open: &'a Open, channel: &'a Channel, now_ms: u64, tried: &'a [Arc<str>]) -> Ask<'a> {
-    let assumed = open.call.snapshot.config.limits.output_tokens_assumed;
-    let generates = matches!(open.call.operation, Operation::Chat | Operation::Completion);
-    let output = match open.facts.max_output_tokens {
-        0 if generates => assumed,
-        bound => bound,
-    };
+    let usage = estimated_usage(open);
     Ask {
         now_ms,
         model: channel.upstream_model(&open.facts.model),
-        input_tokens: u64::from(open.facts.input_tokens),
-        output_tokens: u64::from(output),
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
         tried,
     }
 }

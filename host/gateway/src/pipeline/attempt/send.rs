@@ -13,7 +13,8 @@ use http_body_util::BodyExt;
 use tokio::time::Sleep;
 use weir_base::Fault;
 use weir_upstream::{Body as UpstreamBody, Timeouts};
-use weir_wire::fake;
+use weir_wire::prefill::{self, Form};
+use weir_wire::{Dialect, fake};
 
 use super::failure::Failed;
 use super::hold::{self, Bounds, Held};
@@ -22,7 +23,7 @@ use super::{Reply, Source};
 use crate::keys::Lease;
 use crate::pipeline::cascade;
 use crate::pipeline::channel::{Channel, Target};
-use crate::pipeline::open::Open;
+use crate::pipeline::open::{Open, Resumed};
 use crate::pipeline::route::Planned;
 use crate::pipeline::target;
 use crate::pipeline::worker::Worker;
@@ -88,7 +89,10 @@ pub async fn send(
         } => {
             let (request, hides_usage) = {
                 let asked = call.request();
-                let body = target::body(call, &asked, channel, model)?;
+                let mut body = target::body(call, &asked, channel, model)?;
+                if let Some(resumed) = &open.resumed {
+                    body.bytes = rest_of(resumed, call.dialect, &body.bytes, channel)?;
+                }
                 let target = target::path_and_query(call, *family, base_path, model, &asked.model)?;
                 let key = lease.map(|lease| &**lease);
                 let mut request = target::request(call, &asked, target, channel, key, body.bytes);
@@ -118,6 +122,19 @@ pub async fn send(
     }
 }
 
+/// The request for the rest of a reply that broke off.
+fn rest_of(
+    resumed: &Resumed,
+    dialect: Dialect,
+    body: &[u8],
+    channel: &Channel,
+) -> Result<Bytes, Fault> {
+    let form = channel.prefill.unwrap_or(Form::Plain);
+    let (said, tokens) = (&resumed.said, resumed.said_tokens);
+    let asked = prefill::request(dialect, body, said, tokens, form);
+    asked.map(Bytes::from).map_err(target::unreadable)
+}
+
 /// What there is to a reply before it can go out.
 async fn receive(
     open: &Open,
@@ -137,7 +154,7 @@ async fn receive(
         }
     } else {
         let expected = hold::expected(&open.call, open.facts.streaming, status, &head.headers)?;
-        let held = hold::begin(&mut body, expected, bounds).await?;
+        let held = hold::begin(&mut body, expected, bounds, &open.unheard).await?;
         Source::Upstream {
             body,
             held,

@@ -125,7 +125,7 @@ fn go_to(open: &Open, name: &str, plan: &mut Vec<Planned>) -> bool {
         .call
         .snapshot
         .channel(name)
-        .filter(|channel| channel.serves(family, &open.facts.model));
+        .filter(|channel| channel.serves(family, &open.call.key.tenant.id, &open.facts.model));
     let Some(channel) = found else { return false };
     plan.clear();
     plan.push(Planned::plain(channel, &open.facts.model, open.now_ms()));

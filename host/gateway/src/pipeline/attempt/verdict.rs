@@ -1,7 +1,8 @@
 //! What a provider's status and error body mean for the key, the channel and the next try.
 
 use http::HeaderMap;
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
+use jiff::fmt::rfc2822::DateTimeParser;
 use weir_wire::error::dead_key;
 
 use super::send::Got;
@@ -72,8 +73,8 @@ pub fn judge(got: &Got) -> Verdict {
     }
 }
 
-/// `retry-after-ms`, which OpenAI sends, or `retry-after` in seconds; the date form is not used by
-/// any provider and reads as nothing said.
+/// `retry-after-ms`, which OpenAI sends, or `retry-after` in seconds or as a date. A date counts from
+/// the provider's own, so that a clock that is wrong here changes nothing.
 fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let number = |text: &str| {
@@ -88,12 +89,25 @@ fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
         reason = "checked to be finite and not negative; `as` saturates"
     )]
     let whole = |number: f64| number.ceil() as u64;
-    let exact = text("retry-after-ms").and_then(number);
-    exact.map(whole).or_else(|| {
-        text(RETRY_AFTER.as_str())
-            .and_then(number)
-            .map(|seconds| whole(seconds * 1_000.0))
-    })
+    if let Some(exact) = text("retry-after-ms").and_then(number) {
+        return Some(whole(exact));
+    }
+    let asked = text(RETRY_AFTER.as_str())?;
+    if let Some(seconds) = number(asked) {
+        return Some(whole(seconds * 1_000.0));
+    }
+    let until = date_ms(asked)?;
+    let now = text(DATE.as_str()).and_then(date_ms);
+    let now = now.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
+    // What is over already asks for nothing more than a moment.
+    Some(u64::try_from(until.saturating_sub(now)).unwrap_or(0))
+}
+
+/// A date of HTTP, in milliseconds since the Unix epoch.
+fn date_ms(text: &str) -> Option<i64> {
+    const PARSER: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
+    let date = PARSER.parse_timestamp(text.trim()).ok()?;
+    Some(date.as_millisecond())
 }
 
 #[cfg(test)]
@@ -112,6 +126,23 @@ mod tests {
         assert_eq!(asked("retry-after", "0.5"), Some(500));
         assert_eq!(asked("retry-after-ms", "120"), Some(120));
         assert_eq!(asked("retry-after", "-1"), None);
-        assert_eq!(asked("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(asked("retry-after", "later"), None);
+        assert_eq!(
+            asked("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(0)
+        );
+        let far = asked("retry-after", "Sun, 06 Nov 2994 08:49:37 GMT");
+        assert!(far.is_some_and(|ms| ms > 1_000_000_000));
+    }
+
+    #[test]
+    fn a_date_counts_from_the_providers_clock() {
+        let mut headers = HeaderMap::new();
+        let mut set = |name: &'static str, value| {
+            headers.insert(name, http::HeaderValue::from_static(value));
+        };
+        set("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT");
+        set("date", "Wed, 21 Oct 2026 07:27:15 GMT");
+        assert_eq!(retry_after_ms(&headers), Some(45_000));
     }
 }

@@ -77,6 +77,7 @@ impl<'a> Entry<'a> {
         row.total_ms = exchange.total_ms;
         if let Some(channel) = &row.channel {
             row.attempts = vec![AttemptRow {
+                more: None,
                 channel: Arc::clone(channel),
                 key: row.provider_key.clone(),
                 status,

@@ -11,11 +11,11 @@ use weir_wire::dialect::Family;
 
 use super::book::Entry;
 use super::judge::{Finding, judge, judge_list, usage_of, wants_other_bound};
-use super::question::{self, Bound, INPUT_TOKENS, OUTPUT_TOKENS_MAX, Wanted, embeds};
 use super::{Cause, Line, Summary, TestOrder, TestResult, Tester, models};
 use crate::keys::{Ask, Lease, ProviderKey, Told};
 use crate::pipeline::channel::{Channel, Target};
 use crate::pipeline::exchange::{self, Came, Exchange, Question};
+use crate::pipeline::question::{self, Bound, INPUT_TOKENS, OUTPUT_TOKENS_MAX, Wanted, embeds};
 
 /// Calls at one time. Few, because providers count them against the key's limits.
 const CALLS_AT_ONCE: usize = 4;

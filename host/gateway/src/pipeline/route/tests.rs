@@ -37,6 +37,7 @@ fn offer(metrics: &Metrics, number: u32, keys: usize) -> Offer {
         provider: "fake",
         target: Target::Fake(Box::default()),
         models: Globs::everything(),
+        tenants: Globs::everything(),
         model_map: Default::default(),
         priority: 0,
         weight: 100,
@@ -50,6 +51,7 @@ fn offer(metrics: &Metrics, number: u32, keys: usize) -> Offer {
         },
         balance: BalanceSource::None,
         cascade: false,
+        prefill: None,
         breaker: Terms::of(&config::Breaker::default(), &config.cooldown),
         health: Arc::default(),
     });
@@ -117,18 +119,22 @@ fn time_of_candidates_for_50_channels() {
         }
     }
     let drafts = drafts(CHANNELS);
-    let mut best = std::time::Duration::MAX;
-    for _ in 0..5 {
-        let started = Instant::now();
-        for _ in 0..ROUNDS {
-            std::hint::black_box(candidates(std::hint::black_box(&offers), &drafts, NOW_MS));
+    // Told again within the moment, as to a busy worker; and measured anew for every call.
+    for (what, step_ms) in [("told again", 0), ("measured", 10)] {
+        let mut best = std::time::Duration::MAX;
+        for _ in 0..5 {
+            let started = Instant::now();
+            for round in 0..u64::from(ROUNDS) {
+                let now_ms = NOW_MS + round % 100 * step_ms;
+                std::hint::black_box(candidates(std::hint::black_box(&offers), &drafts, now_ms));
+            }
+            best = best.min(started.elapsed() / ROUNDS);
         }
-        best = best.min(started.elapsed() / ROUNDS);
+        // Past the lint against printing in code that runs: this is a measurement.
+        use std::io::Write as _;
+        let _ = writeln!(
+            std::io::stdout(),
+            "candidates of {CHANNELS} channels, {what}: {best:?}"
+        );
     }
-    // Past the lint against printing in code that runs: this is a measurement.
-    use std::io::Write as _;
-    let _ = writeln!(
-        std::io::stdout(),
-        "candidates of {CHANNELS} channels: {best:?}"
-    );
 }

@@ -11,6 +11,7 @@ use weir_store::DisabledKey;
 use weir_upstream::{Http2, Origin};
 use weir_wire::dialect::Family;
 use weir_wire::fake;
+use weir_wire::prefill::Form;
 
 use super::{ChannelRegistry, Ingredients};
 use crate::config::{self, ChannelDialect, KeyTerms};
@@ -134,10 +135,12 @@ fn build(
         timeouts,
         balance: channel.balance,
         cascade: channel.cascade,
+        prefill: channel.prefill.map(form),
         breaker: Terms::of(&channel.breaker, &from.config.cooldown),
         health: registry.health(&channel.name),
         metrics: from.metrics.channel(&channel.name),
         models: channel.models,
+        tenants: channel.tenants,
         model_map: channel.model_map,
         name: channel.name,
     })
@@ -157,6 +160,16 @@ fn http2(written: config::Http2) -> Http2 {
         config::Http2::Auto => Http2::Auto,
         config::Http2::Never => Http2::Never,
         config::Http2::PriorKnowledge => Http2::PriorKnowledge,
+    }
+}
+
+fn form(written: config::Prefill) -> Form {
+    match written {
+        config::Prefill::Plain => Form::Plain,
+        config::Prefill::Prefix => Form::Prefix,
+        config::Prefill::PrefixEchoed => Form::PrefixEchoed,
+        config::Prefill::Partial => Form::Partial,
+        config::Prefill::ContinueFinalMessage => Form::ContinueFinalMessage,
     }
 }
 

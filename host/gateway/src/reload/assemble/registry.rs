@@ -60,6 +60,7 @@ fn same(a: &Channel, b: &Channel) -> bool {
         key_strategy: _,
         sticky_by: _,
         models,
+        tenants,
         model_map,
         labels,
         priority,
@@ -77,11 +78,13 @@ fn same(a: &Channel, b: &Channel) -> bool {
         tls,
         cascade,
         breaker: _,
+        prefill: _,
     } = a;
     *name == b.name
         && *dialect == b.dialect
         && *base_url == b.base_url
         && *models == b.models
+        && *tenants == b.tenants
         && *model_map == b.model_map
         && *labels == b.labels
         && *priority == b.priority

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::Ingredients;
+use crate::config::KeyRole;
 use crate::identify::{self, Tenant, VirtualKey};
 
 type Tenants = HashMap<Arc<str>, Arc<Tenant>>;
@@ -73,6 +74,7 @@ pub(super) fn keys(
                 tenant: Arc::clone(owner),
                 labels: key.labels.clone(),
                 disabled: key.disabled,
+                author: key.role == KeyRole::Author,
                 expires_ms: key.expires_unix_ms,
             };
             keys.insert(identify::hash(secret), Arc::new(made));
@@ -98,6 +100,7 @@ pub(super) fn keys(
             tenant: Arc::clone(owner),
             labels: key.labels.clone(),
             disabled: key.disabled,
+            author: key.author,
             expires_ms: key.expires_ms,
         };
         keys.insert(key.hash, Arc::new(made));

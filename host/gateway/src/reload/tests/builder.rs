@@ -28,6 +28,7 @@ fn build(text: &str, entities: &Entities, environment: &Environment) -> (Snapsho
         entities,
         environment,
         bindings: &[],
+        missing: &[],
         keys: &KeyRegistry::default(),
         metrics: &Metrics::new("test").unwrap(),
         now_ms: 1_000_000,
@@ -56,6 +57,7 @@ fn key(id: &str, tenant: &str, secret: &str) -> store::VirtualKey {
         prefix: String::new(),
         labels: BTreeMap::new(),
         disabled: false,
+        author: false,
         expires_ms: None,
         created_ms: 0,
         updated_ms: 0,
@@ -187,7 +189,7 @@ fn certificates_are_read_again_and_tell_connections_apart() {
 #[test]
 fn channels_of_the_api_find_their_way_as_those_of_the_file_do() {
     let settings = json!({
-        "proxy": "env:PROXY", "cascade": true,
+        "proxy": "env:PROXY", "cascade": true, "prefill": "prefix",
         "timeout": [{ "operations": ["chat"], "total_ms": 9 }],
     });
     let entities = Entities {
@@ -207,7 +209,8 @@ fn channels_of_the_api_find_their_way_as_those_of_the_file_do() {
     ]);
     let (snapshot, warnings) = build("", &entities, &environment);
     let far = snapshot.channel("far").unwrap();
-    assert!(far.cascade);
+    assert!(far.cascade && snapshot.goes_on);
+    assert_eq!(far.prefill, Some(weir_wire::prefill::Form::Prefix));
     assert_eq!(far.timeouts.of(Operation::Chat).total_ms, 9);
     let Target::Http { origin, .. } = &far.target else {
         panic!("{far:?}");
@@ -380,6 +383,7 @@ fn the_chain_is_the_files_then_the_apis_then_what_was_dropped() {
         &config(text),
         &entities,
         dropped(&["zeta", "mine", "alpha"]),
+        &wanted::Budgets::default(),
     )
     .unwrap();
     let names: Vec<_> = chain.iter().map(|wanted| &*wanted.policy.name).collect();
@@ -401,7 +405,13 @@ fn the_chain_is_the_files_then_the_apis_then_what_was_dropped() {
         ],
         ..entities
     };
-    let chain = wanted::list(&config(""), &entities, dropped(&[])).unwrap();
+    let chain = wanted::list(
+        &config(""),
+        &entities,
+        dropped(&[]),
+        &wanted::Budgets::default(),
+    )
+    .unwrap();
     let names: Vec<_> = chain.iter().map(|wanted| &*wanted.policy.name).collect();
     assert_eq!(
         names,

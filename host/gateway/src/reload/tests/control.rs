@@ -513,6 +513,9 @@ impl CallHost for TestCall {
     fn path(&self) -> String {
         "/v1/chat/completions".into()
     }
+    fn query(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
     fn tenant(&self) -> Arc<str> {
         Arc::default()
     }

@@ -1,12 +1,12 @@
 //! Times of the day and days of the week.
 //!
 //! The offset from UTC is fixed: summer time needs the time-zone database, which would be many
-//! times the size of this policy.
+//! times the size of a policy.
 
 /// From a time to a time, on some days.
 #[derive(Debug, serde::Deserialize)]
 #[serde(try_from = "Config")]
-pub(crate) struct Hours {
+pub struct Hours {
     /// Bit 0 is Monday.
     days: u8,
     from_minute: u32,
@@ -53,7 +53,7 @@ impl TryFrom<Config> for Hours {
 
 impl Hours {
     /// True if the moment (milliseconds since the Unix epoch) is within.
-    pub(crate) fn contains(&self, now_ms: u64) -> bool {
+    pub fn contains(&self, now_ms: u64) -> bool {
         let local_ms = i64::try_from(now_ms)
             .unwrap_or(i64::MAX)
             .saturating_add(self.offset_ms);

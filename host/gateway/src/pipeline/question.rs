@@ -6,39 +6,39 @@ use weir_base::Operation;
 use weir_wire::dialect::{Dialect, Family};
 use weir_wire::endpoint::gemini_path_with_model;
 
-use crate::pipeline::exchange::Question;
+use super::exchange::Question;
 
 /// Tokens of the answer at most. Some providers refuse less.
-pub(super) const OUTPUT_TOKENS_MAX: u64 = 16;
+pub const OUTPUT_TOKENS_MAX: u64 = 16;
 /// Tokens of the question, about.
-pub(super) const INPUT_TOKENS: u64 = 8;
+pub const INPUT_TOKENS: u64 = 8;
 const PROMPT: &str = "Reply with OK.";
 
 /// How the bound on the output is called. OpenAI's newer models refuse the old word, most other
 /// servers do not know the new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bound {
+pub enum Bound {
     MaxTokens,
     MaxCompletionTokens,
 }
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub struct Wanted<'a> {
     /// The model as the provider calls it.
-    pub(super) model: &'a str,
+    pub model: &'a str,
     /// Whether it makes vectors rather than text.
-    pub(super) vector: bool,
+    pub vector: bool,
     /// Whether a stream is wanted.
-    pub(super) stream: bool,
+    pub stream: bool,
     /// Whether a stream is to end with its usage, where that has to be asked for.
-    pub(super) stream_usage: bool,
+    pub stream_usage: bool,
     /// The word for the bound.
-    pub(super) bound: Bound,
+    pub bound: Bound,
 }
 
 /// Whether `model` makes vectors rather than text, as far as its name tells.
-pub(super) fn embeds(model: &str) -> bool {
+pub fn embeds(model: &str) -> bool {
     let model = model.to_ascii_lowercase();
     let name = model.rsplit('/').next().unwrap_or(&model);
     name.contains("embed")
@@ -49,7 +49,7 @@ pub(super) fn embeds(model: &str) -> bool {
 }
 
 /// A few tokens of chat, or one short vector.
-pub(super) fn minimal(family: Family, wanted: Wanted<'_>) -> Question {
+pub fn minimal(family: Family, wanted: Wanted<'_>) -> Question {
     let Wanted { model, stream, .. } = wanted;
     let turns = json!([{ "role": "user", "content": PROMPT }]);
     let (dialect, path, body) = match (family, wanted.vector) {
