@@ -59,7 +59,11 @@ pub(super) async fn of(state: &AdminState, policy: &str) -> Result<Vec<VersionVi
         reason: quarantined(&known, &version.digest).map(|out| out.reason.clone()),
         approved: known.approved.contains(&version.digest),
         hooks: texts(&version.report, "hooks"),
-        interface: version.report["interface"].as_str().map(str::to_owned),
+        interface: version
+            .report
+            .get("interface")
+            .and_then(serde_json::Value::as_str)
+            .map(str::to_owned),
         imports: texts(&version.report, "imports"),
         digest: version.digest,
         size_bytes: version.size_bytes,

@@ -2,6 +2,10 @@
 //!
 //! It denies calls with the header `x-deny: 0.1` and tries channels in the opposite order. Written
 //! with wit-bindgen alone, as the kit is for the newest version; never to be changed to another one.
+//!
+//! Elsewhere than in WebAssembly the crate is empty: what it exports has names that no linker takes.
+
+#![cfg(target_arch = "wasm32")]
 
 #[expect(
     unsafe_code,
