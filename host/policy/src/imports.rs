@@ -73,6 +73,10 @@ fn check_key(key: &str) -> Result<(), String> {
 impl wit::store::Host for State {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.charge_store()?;
+        // No such key was ever set.
+        if check_key(&key).is_err() {
+            return Ok(None);
+        }
         let value = self.services.store_get(self.who(), &key);
         self.charge_bytes(value.as_ref().map_or(0, Vec::len))?;
         Ok(value)
@@ -97,7 +101,9 @@ impl wit::store::Host for State {
 
     fn remove(&mut self, key: String) -> wasmtime::Result<()> {
         self.charge_store()?;
-        self.services.store_remove(self.who(), &key);
+        if check_key(&key).is_ok() {
+            self.services.store_remove(self.who(), &key);
+        }
         Ok(())
     }
 

@@ -205,3 +205,136 @@ fn anthropic_streams_pass_a_looking_policy_byte_for_byte() {
 fn gemini_streams_pass_a_looking_policy_byte_for_byte() {
     pass("gemini", &["gemini/streamGenerateContent"]);
 }
+
+/// What a stream tells: its text, the arguments of its tool calls, and what it says of tokens.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    text: String,
+    arguments: String,
+    usage: Vec<Value>,
+}
+
+impl Told {
+    fn of(dialect: &str, stream: &str) -> Told {
+        let mut told = Told::default();
+        let data = stream
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .filter_map(|data| serde_json::from_str::<Value>(data).ok());
+        for event in data {
+            let texts = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+            match dialect {
+                "openai.responses" => match texts("/type").unwrap() {
+                    "response.output_text.delta" => told.text += texts("/delta").unwrap(),
+                    "response.function_call_arguments.delta" => {
+                        told.arguments += texts("/delta").unwrap();
+                    }
+                    "response.completed" => told.usage.push(event["response"]["usage"].clone()),
+                    _ => {}
+                },
+                "anthropic" => {
+                    told.text += texts("/delta/text").unwrap_or_default();
+                    told.arguments += texts("/delta/partial_json").unwrap_or_default();
+                    told.usage.extend(event.get("usage").cloned());
+                }
+                _ => {
+                    let parts = event.pointer("/candidates/0/content/parts");
+                    for part in parts.and_then(Value::as_array).into_iter().flatten() {
+                        // Not a thought.
+                        if part.get("thought").is_none() {
+                            told.text += part["text"].as_str().unwrap_or_default();
+                        }
+                        if let Some(call) = part.get("functionCall") {
+                            told.arguments += &call["args"].to_string();
+                        }
+                    }
+                    told.usage.extend(event.get("usageMetadata").cloned());
+                }
+            }
+        }
+        told
+    }
+}
+
+/// Every recorded stream of an endpoint that has text or tool calls, through policies that change, hold
+/// back, drop and add: what they do not touch stays as it was.
+fn changed(dialect: &str, channel: &str, endpoint: &str) {
+    let provider = Provider::start();
+    let settings = provider.channel(channel, "main", "");
+    let recordings: Vec<(Recording, Told)> = recordings(endpoint)
+        .into_iter()
+        .filter(|recording| {
+            recording.status == 200 && recording.streams && recording.request.is_object()
+        })
+        .map(|recording| {
+            let told = Told::of(dialect, &String::from_utf8_lossy(&recording.body));
+            (recording, told)
+        })
+        .collect();
+    let has = |of: fn(&Told) -> &String| recordings.iter().any(|(_, told)| !of(told).is_empty());
+    assert!(has(|told| &told.text) && has(|told| &told.arguments));
+    type Expected = fn(&str) -> String;
+    let cases: [(&str, Expected); 4] = [
+        ("text = \"uppercase\"", |text| text.to_uppercase()),
+        ("text = \"hold\"", str::to_owned),
+        ("text = \"drop\"", |_| String::new()),
+        ("text = \"drop\", append = \"instead\"", |_| {
+            "instead".to_owned()
+        }),
+    ];
+    for (events, expected) in cases {
+        let gateway = Gateway::start(&(settings.clone() + &probe(events)));
+        for (recording, sent) in &recordings {
+            provider.next([Answer::replay(recording)]);
+            let reply = gateway
+                .acme()
+                .open(&recording.path, &recording.request)
+                .rest();
+            let name = format!("{events}, {}", recording.name);
+            let text = reply.text();
+            assert_eq!((reply.status, reply.broken), (200, None), "{name}: {text}");
+            let told = Told::of(dialect, &text);
+            assert_eq!(told.text, expected(&sent.text), "{name}: {text}");
+            assert_eq!(told.arguments, sent.arguments, "{name}: {text}");
+            assert_eq!(told.usage, sent.usage, "{name}: {text}");
+        }
+    }
+    // And one that ends the stream says so in the dialect's own words.
+    let deny = "at = 1, do = [{ deny = { status = 403, code = \"enough\", message = \"That is enough.\" } }]";
+    let gateway = Gateway::start(&(settings + &probe(deny)));
+    for (recording, _) in &recordings {
+        provider.next([Answer::replay(recording)]);
+        let reply = gateway
+            .acme()
+            .open(&recording.path, &recording.request)
+            .rest();
+        let text = reply.text();
+        assert!(
+            reply.status == 403 || reply.broken.is_some(),
+            "{}: {} {text}",
+            recording.name,
+            reply.status
+        );
+        assert!(text.contains("That is enough."), "{}", recording.name);
+        assert!(
+            !text.contains("response.completed") && !text.contains("message_stop"),
+            "{}: {text}",
+            recording.name
+        );
+    }
+}
+
+#[test]
+fn openai_responses_are_changed_without_loss() {
+    changed("openai.responses", "openai", "openai/responses");
+}
+
+#[test]
+fn anthropic_streams_are_changed_without_loss() {
+    changed("anthropic", "anthropic", "anthropic/messages");
+}
+
+#[test]
+fn gemini_streams_are_changed_without_loss() {
+    changed("gemini", "gemini", "gemini/streamGenerateContent");
+}

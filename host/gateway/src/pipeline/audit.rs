@@ -31,6 +31,8 @@ const QUEUE_MAX: usize = 10_000;
 const LANE_MAX: usize = 2_000;
 /// Bytes of the bodies of all that wait: policies may look at what was asked.
 const QUEUE_MAX_BYTES: usize = 64 << 20;
+/// The same of those of one tenant, so that large calls of one do not push out another's.
+const LANE_MAX_BYTES: usize = 16 << 20;
 /// Counted for each beside its body.
 const CALL_BYTES: usize = 2 << 10;
 /// Calls of one tenant in a row, before it is the others' turn.
@@ -114,8 +116,35 @@ impl AuditQueue {
     }
 }
 
-/// Finished calls that wait, by tenant. A tenant is in it for as long as some do.
-type Lanes = RefCell<HashMap<Arc<str>, VecDeque<Queued>>>;
+/// Finished calls of one tenant that wait.
+#[derive(Debug, Default)]
+struct Lane {
+    queued: VecDeque<Queued>,
+    bytes: usize,
+}
+
+impl Lane {
+    /// False where it is full. One is always let in, however large.
+    fn push(&mut self, queued: Queued) -> bool {
+        let bytes = self.bytes.saturating_add(queued.bytes);
+        let fits = self.queued.len() < LANE_MAX && bytes <= LANE_MAX_BYTES;
+        let goes_in = fits || self.queued.is_empty();
+        if goes_in {
+            self.bytes = bytes;
+            self.queued.push_back(queued);
+        }
+        goes_in
+    }
+
+    fn pop(&mut self) -> Option<Queued> {
+        let queued = self.queued.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(queued.bytes);
+        Some(queued)
+    }
+}
+
+/// The tenants of whom finished calls wait.
+type Lanes = RefCell<HashMap<Arc<str>, Lane>>;
 
 /// Shows finished calls to the audit policies until the queue is closed. Needs a local runtime.
 pub async fn run(engine: Arc<Engine>, metrics: Arc<Metrics>, mut queue: mpsc::Receiver<Queued>) {
@@ -127,10 +156,13 @@ pub async fn run(engine: Arc<Engine>, metrics: Arc<Metrics>, mut queue: mpsc::Re
         let tenant = Arc::clone(&queued.finished.call.key.tenant.id);
         let mut all = lanes.borrow_mut();
         match all.get_mut(&tenant) {
-            Some(lane) if lane.len() >= LANE_MAX => metrics.audit_lost(),
-            Some(lane) => lane.push_back(queued),
+            Some(lane) => {
+                if !lane.push(queued) {
+                    metrics.audit_lost();
+                }
+            }
             None => {
-                all.insert(Arc::clone(&tenant), VecDeque::from([queued]));
+                all.entry(Arc::clone(&tenant)).or_default().push(queued);
                 let (worker, metrics) = (Rc::clone(&worker), Arc::clone(&metrics));
                 running.spawn_local(drain(worker, metrics, Rc::clone(&lanes), tenant));
             }
@@ -147,10 +179,7 @@ async fn drain(
     tenant: Arc<str>,
 ) {
     for shown in 1_usize.. {
-        let next = lanes
-            .borrow_mut()
-            .get_mut(&tenant)
-            .and_then(VecDeque::pop_front);
+        let next = lanes.borrow_mut().get_mut(&tenant).and_then(Lane::pop);
         let Some(queued) = next else {
             lanes.borrow_mut().remove(&tenant);
             return;

@@ -1,11 +1,14 @@
 //! A gateway with two tenants: `evil`, whose policy is hostile, and `good`, who must not notice.
+//!
+//! The hostile policies are the tenant's own, uploaded with a key of the role `author`, as those of
+//! strangers are; what no tenant can have, operators put into the settings.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use weir_tests::{
     Answer, Client, Gateway, Provider, Reply, Setup, eventually, policy, policy_file,
 };
@@ -20,12 +23,22 @@ const GROWTH_MAX: Duration = Duration::from_millis(1_500);
 
 const GOOD: &str = "sk-of-the-good-tenant";
 const EVIL: &str = "sk-of-the-evil-tenant";
+const AUTHOR: &str = "sk-author-of-the-evil-tenant";
+
+/// The tenant's policies in the admin API.
+const POLICIES: &str = "/admin/v1/tenants/evil/policies";
+
+/// Tenants may have as much as the suite wants to see wasted: its quotas would end the harm sooner.
+const QUOTAS: &str = "[tenant_policies]\nsize_max_bytes = 33554432\nmemory_max_bytes = 268435456\ndeadline_max_ms = 1000\ncpu_max_ms_per_minute = 6000000\n";
+
+/// What the policies of the suite may have where nothing else is said: an operator's defaults.
+const DEFAULTS: &str = "deadline_ms = 20\nmemory_max_bytes = 67108864";
 
 /// The hostile policy: its settings, its configuration, its code.
 pub(super) struct Hostile {
-    /// Further lines of its `[[policy]]`.
+    /// Its settings beside the configuration, a line each, as in a `[[policy]]`.
     pub(super) settings: &'static str,
-    /// Its `[policy.config]`.
+    /// Its configuration, a line each, as in a `[policy.config]`.
     pub(super) config: &'static str,
     pub(super) code: Vec<u8>,
 }
@@ -34,7 +47,7 @@ impl Hostile {
     /// The policy `testing-hostile` with this configuration.
     pub(super) fn told(config: &'static str) -> Hostile {
         Hostile {
-            settings: "",
+            settings: DEFAULTS,
             config,
             code: policy("testing-hostile"),
         }
@@ -43,7 +56,7 @@ impl Hostile {
     /// This code.
     pub(super) fn made(code: Vec<u8>) -> Hostile {
         Hostile {
-            settings: "",
+            settings: DEFAULTS,
             config: "",
             code,
         }
@@ -69,9 +82,13 @@ impl Arena {
         };
         let base = [
             "[ledger]\nflush_ms = 20\n",
+            QUOTAS,
             settings,
             &tenant("good", GOOD),
             &tenant("evil", EVIL),
+            &format!(
+                "[[tenant.key]]\nname = \"author\"\nrole = \"author\"\nsecret = \"plain:{AUTHOR}\"\n"
+            ),
             &provider.channel("openai", "main", "models = [\"m\"]"),
             &format!(
                 "\n[[policy]]\nname = \"good\"\nsource = \"file:{}\"\ntenants = [\"good\"]\ndeadline_ms = 2000\nwait_max_ms = 10000\n[policy.config]\naccess = {{ do = [\"allow\"] }}\nreply = {{ append = \" \" }}\nevents = {{ text = \"uppercase\", append = \" (end)\" }}\naudit = {{ models = [\"m\"], do = [{{ count = \"audited\" }}] }}\nanswer = {{ models = [\"stored-*\"], stored = \"audited\" }}\n",
@@ -97,8 +114,47 @@ impl Arena {
         self
     }
 
-    /// Puts the policy of the tenant `evil` into force.
+    /// Makes it the only policy of the tenant `evil`, by its author, and waits until it is in force.
     pub(super) fn set(&self, hostile: &Hostile) {
+        let author = self.author();
+        let shown = author.get(POLICIES).expect(200).json();
+        for policy in shown["data"].as_array().unwrap() {
+            let name = policy["name"].as_str().unwrap();
+            let name = name.rsplit('/').next().unwrap();
+            author
+                .send("DELETE", &format!("{POLICIES}/{name}"), "")
+                .expect(204);
+        }
+        self.add(hostile);
+    }
+
+    /// The same beside those that it has. The policy's name: `p1`, then `p2`.
+    pub(super) fn add(&self, hostile: &Hostile) -> String {
+        let number = self.number.fetch_add(1, Ordering::SeqCst) + 1;
+        let name = format!("p{number}");
+        let mut settings = values(hostile.settings);
+        settings.insert("config".to_owned(), Value::Object(values(hostile.config)));
+        let settings = Value::Object(settings).to_string();
+        self.author()
+            .send("PUT", &format!("{POLICIES}/{name}"), settings)
+            .expect(200);
+        let uploaded = self.upload(&name, hostile.code.clone());
+        uploaded.unwrap().expect(200);
+        name
+    }
+
+    /// What the author of the tenant `evil` gets for this file, as a version of one of its policies.
+    pub(super) fn upload(&self, policy: &str, code: Vec<u8>) -> Result<Reply, String> {
+        let author = self.author().header("content-type", "application/wasm");
+        author.try_send("PUT", &format!("{POLICIES}/{policy}/versions"), code)
+    }
+
+    fn author(&self) -> Client {
+        Client::new(self.gateway.admin().address(), AUTHOR)
+    }
+
+    /// Puts a policy of the operator's, for the calls of the tenant `evil`, into force.
+    pub(super) fn set_for(&self, hostile: &Hostile) {
         self.gateway.write("evil.wasm", &hostile.code);
         self.configure(&format!(
             "\n[[policy]]\nname = \"evil\"\nsource = \"file:evil.wasm\"\ntenants = [\"evil\"]\n{}\n[policy.config]\n{}\n",
@@ -209,6 +265,14 @@ impl Arena {
         let files = std::fs::read_dir(folder.join("fd")).map_or(0, Iterator::count);
         (kib.unwrap_or(0) << 10, files)
     }
+}
+
+/// Lines of simple settings.
+fn values(lines: &str) -> Map<String, Value> {
+    let lines = lines.lines().filter_map(|line| line.split_once(" = "));
+    lines
+        .map(|(name, value)| (name.to_owned(), serde_json::from_str(value).unwrap()))
+        .collect()
 }
 
 fn mark(number: usize) -> String {

@@ -13,7 +13,7 @@ fn asked(arena: &Arena, grant: &str, url: &str) -> Reply {
     let settings =
         format!("deadline_ms = 2000\nwait_max_ms = 500\ngrants = {{ http = [\"{grant}\"] }}");
     let config = format!("url = \"{url}\"");
-    arena.set(&Hostile {
+    arena.set_for(&Hostile {
         settings: settings.leak(),
         config: config.leak(),
         code: policy("testing-forbidden"),
