@@ -176,6 +176,8 @@ pub struct Looker {
     stream: Option<Stream>,
     spent: Duration,
     verdict: Cow<'static, str>,
+    /// True where its stream was closed as one that is over is.
+    closed: bool,
     /// How it failed, if it did.
     failure: Option<Failure>,
     /// What it made of each event, where that is compared with what another version did.
@@ -203,6 +205,7 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
                 stream: Some(stream),
                 spent: running.elapsed(),
                 verdict: Cow::Borrowed("allow"),
+                closed: false,
                 failure: None,
                 actions: DefaultHasher::new(),
             }),
@@ -226,7 +229,6 @@ pub fn events(mut open: Box<Open>, reply: Reply, lookers: Vec<Looker>) -> Respon
         hider: hides_usage.then(relay::UsageHider::default),
         splitter: Splitter::new(),
         lookers,
-        held_sent: false,
         state: State::Running,
     };
     let body = ReplyBody::made(stream::unfold(looking, Looking::next));
@@ -254,7 +256,6 @@ struct Looking {
     splitter: Splitter,
     view: Option<View>,
     lookers: Vec<Looker>,
-    held_sent: bool,
     state: State,
 }
 
@@ -325,12 +326,13 @@ impl Looking {
                 return;
             }
         }
-        match self.send_held(out).await {
+        match self.held().await {
+            Ok(held) => self.make(&held, out),
             Err(fault) if !broke => {
                 self.refuse(&fault, out);
                 return;
             }
-            _ => {}
+            Err(_) => {}
         }
         if let Some(view) = self.view.take() {
             out.extend_from_slice(&view.close());
@@ -344,12 +346,22 @@ impl Looking {
             return Ok(());
         };
         let seen = view.decode(&event);
-        if view.is_closing() && !self.held_sent {
-            self.send_held(out).await?;
+        let is_closing = view.is_closing();
+        if is_closing && seen.iter().any(is_content) {
+            self.reopen().await?;
         }
         let mut actions = Vec::with_capacity(seen.len());
         for part in &seen {
             actions.push(self.through(part.clone(), 0).await?);
+        }
+        // What goes on after an end ends once more.
+        if is_closing && (!seen.iter().any(is_content) || seen.iter().any(is_end)) {
+            let held = self.held().await?;
+            if seen.is_empty() {
+                self.make(&held, out);
+            } else {
+                put_before_end(held, &seen, &mut actions);
+            }
         }
         let Some(view) = &mut self.view else {
             return Ok(());
@@ -384,10 +396,32 @@ impl Looking {
         })
     }
 
-    /// What each policy held back goes through the ones after it. A refusal of any of them ends the
-    /// stream, as one in the middle does: it must not look whole without what was held back.
-    async fn send_held(&mut self, out: &mut BytesMut) -> Result<(), Fault> {
-        self.held_sent = true;
+    /// The reply goes on after the event with which it seemed to close: one of several choices had
+    /// ended, or the provider is odd. Whoever looked must see the rest too, as a stream of its own.
+    async fn reopen(&mut self) -> Result<(), Fault> {
+        let Some(open) = self.reading.open() else {
+            return Ok(());
+        };
+        for looker in self.lookers.iter_mut().filter(|looker| looker.closed) {
+            looker.closed = false;
+            let version = &looker.binding.version;
+            let summary = open.facts.summary();
+            let policies = &open.worker.policies;
+            let started = Instant::now();
+            let opened = policies.open_stream(version, &open.scope, &summary).await;
+            looker.ran(started);
+            match opened {
+                Ok(stream) => looker.stream = stream,
+                Err(failure) => looker.failed(failure)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What the policies held back: what each did goes through the ones after it. A refusal of any of
+    /// them ends the stream, as one in the middle does: it must not look whole without what was held
+    /// back.
+    async fn held(&mut self) -> Result<Vec<Event>, Fault> {
         let mut held = Vec::new();
         for at in 0..self.lookers.len() {
             let Some(looker) = self.lookers.get_mut(at) else {
@@ -400,10 +434,14 @@ impl Looking {
                 }
             }
         }
-        if let Some(view) = self.view.as_mut().filter(|_| !held.is_empty()) {
-            out.extend_from_slice(&view.make(&held));
+        Ok(held)
+    }
+
+    /// Sends events of the policies' own.
+    fn make(&mut self, events: &[Event], out: &mut BytesMut) {
+        if let Some(view) = self.view.as_mut().filter(|_| !events.is_empty()) {
+            out.extend_from_slice(&view.make(events));
         }
-        Ok(())
     }
 
     /// A policy refused the rest of the stream.
@@ -432,6 +470,32 @@ impl Looking {
         }
         self.reading.end(ended);
     }
+}
+
+/// Whether the reply itself is in it, rather than something about the reply.
+fn is_content(part: &Event) -> bool {
+    matches!(
+        part,
+        Event::Text(_) | Event::Reasoning(_) | Event::ToolCall(_)
+    )
+}
+
+fn is_end(part: &Event) -> bool {
+    matches!(part, Event::Finish(_))
+}
+
+/// Puts what was held back behind the content of the event with which a reply closes, and ahead of
+/// what says that it closes.
+fn put_before_end(mut held: Vec<Event>, seen: &[Event], actions: &mut [Action]) {
+    let end = seen.iter().zip(actions).find(|(part, _)| !is_content(part));
+    let Some((part, action)) = end.filter(|_| !held.is_empty()) else {
+        return;
+    };
+    match std::mem::replace(action, Action::Keep) {
+        Action::Keep => held.push(part.clone()),
+        Action::Replace(parts) => held.extend(parts),
+    }
+    *action = Action::Replace(held);
 }
 
 impl Drop for Looking {
@@ -490,6 +554,7 @@ impl Looker {
         let started = Instant::now();
         let held = stream.close().await;
         self.ran(started);
+        self.closed = held.is_ok();
         match held {
             Ok(held) if self.binding.mode == Mode::Enforce => {
                 Ok(held.into_iter().map(neutral::made).collect())

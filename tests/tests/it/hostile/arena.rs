@@ -32,7 +32,7 @@ const POLICIES: &str = "/admin/v1/tenants/evil/policies";
 const QUOTAS: &str = "[tenant_policies]\nsize_max_bytes = 33554432\nmemory_max_bytes = 268435456\ndeadline_max_ms = 1000\ncpu_max_ms_per_minute = 6000000\n";
 
 /// What the policies of the suite may have where nothing else is said: an operator's defaults.
-const DEFAULTS: &str = "deadline_ms = 20\nmemory_max_bytes = 67108864";
+const DEFAULTS: &str = "deadline_ms = 20\nmemory_max_bytes = 16777216";
 
 /// The hostile policy: its settings, its configuration, its code.
 pub(super) struct Hostile {

@@ -24,7 +24,7 @@ fn metric(arena: &Arena, name: &str) -> u64 {
 /// Looks at each call for longer than many calls take.
 fn slow() -> Hostile {
     Hostile {
-        settings: "deadline_ms = 200",
+        settings: "deadline_ms = 200\nmemory_max_bytes = 16777216",
         ..Hostile::told("access = \"deny\"\naudit = \"loop\"")
     }
 }

@@ -315,10 +315,9 @@ fn what_cannot_be_a_policy_is_refused_within_bounds() {
         "{before:?} {after:?}"
     );
     // Nothing of that stands in the way of one that is well.
-    arena
-        .upload("p1", policy("testing-probe"))
-        .unwrap()
-        .expect(200);
+    let reply = arena.upload("p1", policy("testing-hostile")).unwrap();
+    // It may more than one of those above that was accepted, so the operator is asked.
+    assert!(matches!(reply.status, 200 | 202), "{}", reply.text());
 }
 
 /// What became of it, in a few words, once it is known to be what it should.

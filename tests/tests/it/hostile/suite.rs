@@ -34,7 +34,7 @@ pub(super) struct Case {
 }
 
 /// The gateway never takes the policy out, so that all of its harm is seen.
-const SETTINGS: &str = "[runtime]\nfailures_before_rollback = 0\nfailures_per_minute_max = 0\n";
+const SETTINGS: &str = "[runtime]\nmemory_max_bytes = 268435456\nfailures_before_rollback = 0\nfailures_per_minute_max = 0\n";
 
 /// Callers of the tenant whose policy it is, and those of one more case at its end.
 const CALLERS: usize = 4;
