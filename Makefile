@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools policies build run test lint bench clean
+.PHONY: help tools policies build run test lint bench hostile clean
 
 # Absolute, because policies/build.sh, the gateway's build script and the tests all look there.
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -53,6 +53,12 @@ bench: build ## Measure: each policy's hooks, then the whole gateway beside ngin
 	@$(CARGO) bench --locked --workspace --bench '*'
 	@echo "== bench: the whole gateway"
 	@tests/bench/run.sh
+
+hostile: build ## Show what hostile policies do to other tenants' calls, with the release build
+	@echo "== hostile: the table is printed at the end, and kept in $(CARGO_TARGET_DIR)/hostile.md"
+	@$(CARGO) test --locked -p weir-tests --test it --no-run
+	@WEIR_BIN="$(CARGO_TARGET_DIR)/release/weir" $(CARGO) test --locked -p weir-tests --test it -- \
+		hostile::suite hostile::bombs::what --nocapture --test-threads 1
 
 clean: ## Remove everything that was built
 	@echo "== clean: $(CARGO_TARGET_DIR)"
