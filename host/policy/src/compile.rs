@@ -23,9 +23,9 @@ use crate::load_error::{LoadError, short};
 /// How the child begins to say what is wrong with the file, where that is not the compiler's word.
 const NOT_COMPONENTIZABLE: &str = "not-componentizable: ";
 const INVALID: &str = "invalid: ";
-/// How far the child steps back: on a processor that is fully used by others it gets a tenth. With less
-/// a busy gateway would take no new policy.
-const NICE: i32 = 10;
+/// How far the child steps back: against one that serves calls it gets a third of a processor. With less
+/// a busy gateway would hardly take a new policy.
+const NICE: i32 = 5;
 /// Bytes of what the child says that are kept.
 const COMPLAINT_MAX_BYTES: u64 = 4096;
 /// Bytes of machine code that any policy may have, however small its file is.

@@ -382,7 +382,7 @@ fn compiling_one_policy_delays_no_other() {
         eventually("it compiles, bounded, and steps back", || {
             assert!(!compiling.is_finished(), "it was too quick to tell");
             let (memory, steps_back) = bounds_of(children(arena).first()?)?;
-            (!memory.contains("unlimited") && steps_back == (nice + 10).min(19)).then_some(())
+            (!memory.contains("unlimited") && steps_back == (nice + 5).min(19)).then_some(())
         });
         // A policy that was compiled before, one that was not, a change of settings, and calls.
         let admin = arena
