@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools policies build run test lint bench bench-policies clean
+.PHONY: help tools policies build run test lint bench bench-policies hostile clean
 
 # Absolute, because policies/build.sh, the gateway's build script and the tests all look there.
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -58,6 +58,12 @@ bench: build ## Measure: each policy's hooks, then the whole gateway beside ngin
 bench-policies: build ## Measure: 10,000 swaps under load, and 200 tenants with a policy each (ten minutes)
 	@python3 tests/bench/policies.py swaps --weir "$${WEIR_BIN:-$(CARGO_TARGET_DIR)/release/weir}" --sieve "$(CARGO_TARGET_DIR)/policies/testing-sieve.wasm" $(ARGS)
 	@python3 tests/bench/policies.py tenants --weir "$${WEIR_BIN:-$(CARGO_TARGET_DIR)/release/weir}" --sieve "$(CARGO_TARGET_DIR)/policies/testing-sieve.wasm"
+
+hostile: build ## Show what hostile policies do to other tenants' calls, with the release build
+	@echo "== hostile: the table is printed at the end, and kept in $(CARGO_TARGET_DIR)/hostile.md"
+	@$(CARGO) test --locked -p weir-tests --test it --no-run
+	@WEIR_BIN="$(CARGO_TARGET_DIR)/release/weir" $(CARGO) test --locked -p weir-tests --test it -- \
+		hostile::suite hostile::bombs::what --nocapture --test-threads 1
 
 clean: ## Remove everything that was built
 	@echo "== clean: $(CARGO_TARGET_DIR)"

@@ -241,7 +241,9 @@ async fn answer(
     let answer = next.unwrap_or_else(|| (shared.otherwise)(&seen));
     lock(&shared.seen).push(seen);
     let mut under_way = UnderWay(Some(Arc::clone(&shared)));
-    tokio::time::sleep(answer.delay).await;
+    if !answer.delay.is_zero() {
+        tokio::time::sleep(answer.delay).await;
+    }
     match answer.end {
         End::Reset => {
             under_way.is_over();
@@ -295,7 +297,9 @@ fn body_of(answer: Answer, mut under_way: UnderWay) -> Body {
     let pieces = stream::unfold((0, under_way), move |(at, mut under_way)| {
         let answer = answer.clone();
         async move {
-            tokio::time::sleep(answer.pause).await;
+            if !answer.pause.is_zero() {
+                tokio::time::sleep(answer.pause).await;
+            }
             if at < until {
                 let end = until.min(at + size);
                 return Some((
@@ -303,8 +307,10 @@ fn body_of(answer: Answer, mut under_way: UnderWay) -> Body {
                     (end, under_way),
                 ));
             }
-            // What was sent before must leave before the connection does.
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            if answer.end != End::Whole {
+                // What was sent before must leave before the connection does.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             match answer.end {
                 End::Cut(_) => {
                     under_way.is_over();

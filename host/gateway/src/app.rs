@@ -225,7 +225,7 @@ impl Core {
         };
         let control = background.block_on(Control::start(parts, config, sources))?;
 
-        let (audit, finished) = AuditQueue::new();
+        let (audit, finished) = AuditQueue::new(Arc::clone(&metrics));
         let (retests, asked) = Retests::new();
         let (tests, orders) = Tests::new();
         let shared = Arc::new(Shared {

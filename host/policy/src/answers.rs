@@ -6,7 +6,9 @@
 use http::{HeaderName, HeaderValue};
 
 use crate::bounds;
-use crate::types::{Candidate, Denial, LimitRule, LimitUnit, LimitWindow, Response, RouteAttempt};
+use crate::types::{
+    Action, Candidate, Denial, LimitRule, LimitUnit, LimitWindow, NewEvent, Response, RouteAttempt,
+};
 
 type Checked = Result<(), String>;
 
@@ -76,7 +78,22 @@ pub(crate) fn check_response(response: &Response) -> Checked {
             response.status
         ));
     }
-    for (name, value) in &response.headers {
+    let headers = &response.headers;
+    if headers.len() > bounds::RESPONSE_HEADERS_MAX {
+        let max = bounds::RESPONSE_HEADERS_MAX;
+        return Err(format!("a response has at most {max} headers"));
+    }
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if bytes > bounds::RESPONSE_HEADERS_MAX_BYTES {
+        let max = bounds::RESPONSE_HEADERS_MAX_BYTES;
+        return Err(format!(
+            "the headers of a response have at most {max} bytes"
+        ));
+    }
+    for (name, value) in headers {
         if HeaderName::from_bytes(name.as_bytes()).is_err() {
             return Err("a response header with a name that HTTP does not allow".to_owned());
         }
@@ -85,6 +102,22 @@ pub(crate) fn check_response(response: &Response) -> Checked {
                 "the header `{name}` has a value that HTTP does not allow"
             ));
         }
+    }
+    Ok(())
+}
+
+/// What becomes of an event, in a number that can be sent.
+pub(crate) fn check_action(action: &Action) -> Checked {
+    match action {
+        Action::Pass | Action::Drop => Ok(()),
+        Action::Replace(events) => check_events(events),
+    }
+}
+
+/// Events in a number that can be sent.
+pub(crate) fn check_events(events: &[NewEvent]) -> Checked {
+    if events.len() > bounds::EVENTS_MAX {
+        return Err(format!("more than {} events", bounds::EVENTS_MAX));
     }
     Ok(())
 }
@@ -137,6 +170,13 @@ mod tests {
         assert!(check_response(&with("x-a", "b")).is_ok());
         assert!(check_response(&with("x a", "b")).is_err());
         assert!(check_response(&with("x-a", "b\r\nx-c: d")).is_err());
+        assert!(check_response(&with("x-a", &"b".repeat(70_000))).is_err());
+        let many = Response {
+            status: 200,
+            headers: vec![("x-a".into(), "b".into()); 257],
+            body: vec![],
+        };
+        assert!(check_response(&many).is_err());
         assert!(
             check_response(&Response {
                 status: 99,

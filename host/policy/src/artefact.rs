@@ -16,21 +16,44 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
+use crate::inspect::Facts;
+
 /// Bytes of the authentication code in front of each artefact.
 const TAG_BYTES: usize = 32;
 
 /// A compiled component that this program's compiler made: it was just compiled, or its
-/// authentication code was checked.
+/// authentication code was checked. In front of the code are the names of what it imports and exports,
+/// with their length before them.
 pub(crate) struct Artefact(Vec<u8>);
+
+/// Bytes of that length.
+pub(crate) const LENGTH_BYTES: usize = 4;
 
 impl Artefact {
     /// Takes what the compiler has just put out.
-    pub(crate) fn from_compiler(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub(crate) fn from_compiler(facts: &Facts, code: &[u8]) -> Self {
+        let lines = facts.to_lines();
+        // Far fewer than would not fit: `inspect` bounds them.
+        let length = u32::try_from(lines.len()).unwrap_or(0).to_le_bytes();
+        Self([&length, lines.as_bytes(), code].concat())
+    }
+
+    /// What it imports and exports, and the code.
+    fn parts(&self) -> Option<(&[u8], &[u8])> {
+        let (length, rest) = self.0.split_first_chunk::<LENGTH_BYTES>()?;
+        rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+    }
+
+    /// What it imports and exports.
+    pub(crate) fn facts(&self) -> Option<Facts> {
+        Facts::from_lines(self.parts()?.0)
     }
 
     /// The component, ready to be linked.
     pub(crate) fn open(&self, engine: &wasmtime::Engine) -> wasmtime::Result<Component> {
+        let (_, code) = self
+            .parts()
+            .ok_or_else(|| wasmtime::format_err!("the compiled component is cut off"))?;
         // SAFETY: `deserialize` runs whatever it is given, so the bytes must come from this
         // version of wasmtime's own compiler, unchanged. The two constructors of `Artefact` see to
         // that: one takes the output of the compiler itself, the other bytes whose code was
@@ -38,13 +61,15 @@ impl Artefact {
         // was of the same version and settings is checked by wasmtime.
         #[expect(unsafe_code, reason = "the only way to load compiled code; see above")]
         unsafe {
-            Component::deserialize(engine, &self.0)
+            Component::deserialize(engine, code)
         }
     }
 }
 
 /// How the names of compiled components end.
-const SUFFIX: &str = ".cwasm";
+const SUFFIX: &str = ".policy";
+/// How the names of an older form ended, which nothing reads any more.
+const OLD_SUFFIX: &str = ".cwasm";
 /// A file that is written takes seconds; one older than this was left by a program that was killed.
 const LEFT_OVER_AFTER: Duration = Duration::from_secs(3_600);
 
@@ -117,6 +142,7 @@ impl Cache {
             let is_waste = name.to_str().is_some_and(|name| {
                 let is_left_over = || name.starts_with('.') && is_older(&entry, LEFT_OVER_AFTER);
                 (name.ends_with(SUFFIX) && !keep.contains(name))
+                    || name.ends_with(OLD_SUFFIX)
                     || (name.contains(SUFFIX) && is_left_over())
             });
             if is_waste && std::fs::remove_file(entry.path()).is_ok() {
@@ -142,6 +168,7 @@ pub(crate) fn name(engine: &wasmtime::Engine, digest: &[u8; 32]) -> String {
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let engine_hash = hasher.0.finalize();
     let engine_hash = engine_hash.get(..8).unwrap_or_default();
+    // The form of the file is a part of its name: one of an older form is made again.
     format!(
         "{}-{}{SUFFIX}",
         hex::encode(digest),
@@ -179,48 +206,49 @@ mod tests {
     fn what_nobody_needs_goes() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path(), [7; 32]).unwrap();
-        for name in ["a.cwasm", "b.cwasm", "c.cwasm"] {
-            let artefact = Artefact::from_compiler(b"code".to_vec());
+        for name in ["a.policy", "b.policy", "c.policy"] {
+            let artefact = Artefact::from_compiler(&Facts::default(), b"code");
             cache.write(name, &artefact).unwrap();
         }
-        for name in [".d.cwasm.1.1", "notes.txt"] {
+        for name in [".d.policy.1.1", "notes.txt", "older.cwasm"] {
             std::fs::write(dir.path().join(name), "x").unwrap();
         }
         let old = std::time::SystemTime::now() - 2 * LEFT_OVER_AFTER;
-        std::fs::write(dir.path().join(".e.cwasm.1.1"), "x").unwrap();
+        std::fs::write(dir.path().join(".e.policy.1.1"), "x").unwrap();
         let left_over = std::fs::File::options()
             .write(true)
-            .open(dir.path().join(".e.cwasm.1.1"));
+            .open(dir.path().join(".e.policy.1.1"));
         left_over.unwrap().set_modified(old).unwrap();
-        let keep = HashSet::from(["b.cwasm".to_owned()]);
-        assert_eq!(cache.prune(&keep).unwrap(), 3);
+        let keep = HashSet::from(["b.policy".to_owned()]);
+        assert_eq!(cache.prune(&keep).unwrap(), 4);
         let mut left: Vec<_> = std::fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(left, [".d.cwasm.1.1", "b.cwasm", "notes.txt"]);
+        assert_eq!(left, [".d.policy.1.1", "b.policy", "notes.txt"]);
     }
 
     #[test]
     fn only_the_very_bytes_under_the_very_name_come_back() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path(), [7; 32]).unwrap();
-        cache
-            .write("a.cwasm", &Artefact::from_compiler(b"code".to_vec()))
-            .unwrap();
-        assert_eq!(cache.read("a.cwasm").unwrap().0, b"code");
+        let artefact = Artefact::from_compiler(&Facts::default(), b"code");
+        cache.write("a.policy", &artefact).unwrap();
+        let read = cache.read("a.policy").unwrap();
+        assert_eq!(read.parts().unwrap().1, b"code");
+        assert_eq!(read.facts(), Some(Facts::default()));
 
-        std::fs::copy(dir.path().join("a.cwasm"), dir.path().join("b.cwasm")).unwrap();
-        assert!(cache.read("b.cwasm").is_none(), "another name");
+        std::fs::copy(dir.path().join("a.policy"), dir.path().join("b.policy")).unwrap();
+        assert!(cache.read("b.policy").is_none(), "another name");
         let other_key = Cache::open(dir.path(), [8; 32]).unwrap();
-        assert!(other_key.read("a.cwasm").is_none(), "another key");
+        assert!(other_key.read("a.policy").is_none(), "another key");
 
-        let mut bytes = std::fs::read(dir.path().join("a.cwasm")).unwrap();
+        let mut bytes = std::fs::read(dir.path().join("a.policy")).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
-        std::fs::write(dir.path().join("a.cwasm"), bytes).unwrap();
-        assert!(cache.read("a.cwasm").is_none(), "another byte");
-        std::fs::write(dir.path().join("a.cwasm"), b"short").unwrap();
-        assert!(cache.read("a.cwasm").is_none(), "too short");
+        std::fs::write(dir.path().join("a.policy"), bytes).unwrap();
+        assert!(cache.read("a.policy").is_none(), "another byte");
+        std::fs::write(dir.path().join("a.policy"), b"short").unwrap();
+        assert!(cache.read("a.policy").is_none(), "too short");
     }
 }

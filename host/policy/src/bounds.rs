@@ -36,6 +36,20 @@ pub const ANSWERED_MAX_BYTES: usize = 256 << 20;
 /// Bytes that a guest hands to the host in one import or answer, unless it may hand over a body.
 pub const HANDED_MAX_BYTES: usize = 2 << 20;
 
+/// Headers of a response from `answer` or `reply`. More is a bad answer.
+pub const RESPONSE_HEADERS_MAX: usize = 256;
+
+/// Bytes of all names and values of those headers. More is a bad answer.
+pub const RESPONSE_HEADERS_MAX_BYTES: usize = 64 << 10;
+
+/// A stream's events may all together take so many times the deadline of one hook, in epochs that began
+/// while they ran. More ends the hook.
+pub const STREAM_DEADLINES: u32 = 50;
+
+/// Events that one event of a stream is replaced by, or that `close` gives back. More is a bad
+/// answer.
+pub const EVENTS_MAX: usize = 8192;
+
 /// Rules from one `limits` hook. More is a bad answer.
 pub const RULES_MAX: usize = 64;
 
@@ -62,6 +76,18 @@ pub const WASI_HTTP_CHUNK_BYTES: usize = 64 << 10;
 
 /// Bytes, by and large, of the header fields of one `wasi:http` message.
 pub const WASI_HTTP_FIELDS_MAX_BYTES: usize = 64 << 10;
+
+/// Characters of a reason for which a version is refused; the rest is cut.
+pub const REASON_MAX_BYTES: usize = 1000;
+
+/// Mistakes in its configuration that a policy may name. The rest is dropped.
+pub const CONFIG_ERRORS_MAX: usize = 16;
+
+/// Bytes of machine code for each byte that a policy's file may have at most.
+pub const COMPILED_FACTOR_MAX: usize = 8;
+
+/// Policies that are compiled at the same time, each in a process of its own.
+pub const COMPILING_MAX: usize = 4;
 
 /// Bytes of random data that a guest may ask WASI for at once.
 pub const RANDOM_MAX_BYTES: u64 = 64 << 10;

@@ -90,6 +90,8 @@ pub struct Engine {
     pub(crate) permits: Arc<Semaphore>,
     /// The same for the instances that loading makes, so that a full pool cannot stop a swap.
     pub(crate) load_permits: Arc<Semaphore>,
+    /// Compilers, of which each may take what a policy's compiling may take.
+    pub(crate) compiling: Semaphore,
     /// Hooks that wait for a permit: idle instances should make room.
     pub(crate) pressed: AtomicUsize,
     /// Grows with every version that is let go of, so that workers notice.
@@ -132,6 +134,7 @@ impl Engine {
             settings,
             permits: Arc::new(permits),
             load_permits: Arc::new(Semaphore::new(LOADING_MAX as usize)),
+            compiling: Semaphore::new(bounds::COMPILING_MAX),
             pressed: AtomicUsize::new(0),
             retirements: AtomicU64::new(0),
             numbers: AtomicU64::new(0),
@@ -243,15 +246,4 @@ fn start_clock(engine: &wasmtime::Engine, epoch_ms: u32) -> std::io::Result<()> 
             }
         })?;
     Ok(())
-}
-
-/// What a guest may hand to the host at once, in bytes.
-pub(crate) fn hostcall_fuel(settings: &EngineSettings, hands_over_bodies: bool) -> usize {
-    if hands_over_bodies {
-        settings
-            .body_max_bytes
-            .saturating_add(bounds::HANDED_MAX_BYTES)
-    } else {
-        bounds::HANDED_MAX_BYTES
-    }
 }

@@ -10,7 +10,7 @@ use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, Typed
 
 use crate::candidate::Candidate;
 use crate::hook::Hook;
-use crate::load_error::LoadError;
+use crate::load_error::{LoadError, short};
 use crate::release::Release;
 use crate::state::State;
 use crate::types::{
@@ -192,6 +192,6 @@ fn missing(name: &str) -> wasmtime::Error {
 fn wrong_type(hook: Hook, release: Release) -> impl FnOnce(wasmtime::Error) -> LoadError {
     move |error| LoadError::WrongType {
         interface: release.name(hook.as_str()),
-        reason: format!("{error:#}"),
+        reason: short(format!("{error:#}")),
     }
 }

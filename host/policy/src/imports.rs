@@ -13,8 +13,6 @@ use crate::services::CallHost;
 use crate::state::State;
 use crate::types::{Completion, HttpRequest, LogLevel, Message, Response};
 
-type Labels = Vec<(String, String)>;
-
 /// The call that a hook is about, as it stands in the store.
 type Bound = dyn CallHost + 'static;
 
@@ -75,6 +73,10 @@ fn check_key(key: &str) -> Result<(), String> {
 impl wit::store::Host for State {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.charge_store()?;
+        // No such key was ever set.
+        if check_key(&key).is_err() {
+            return Ok(None);
+        }
         let value = self.services.store_get(self.who(), &key);
         self.charge_bytes(value.as_ref().map_or(0, Vec::len))?;
         Ok(value)
@@ -99,7 +101,9 @@ impl wit::store::Host for State {
 
     fn remove(&mut self, key: String) -> wasmtime::Result<()> {
         self.charge_store()?;
-        self.services.store_remove(self.who(), &key);
+        if check_key(&key).is_ok() {
+            self.services.store_remove(self.who(), &key);
+        }
         Ok(())
     }
 
@@ -139,26 +143,11 @@ impl wit::log::Host for State {
 }
 
 impl State {
-    fn may_measure(&mut self, labels: &Labels) -> wasmtime::Result<bool> {
+    /// One more measurement, with so many labels; false where the hook has had its share.
+    pub(crate) fn may_measure(&mut self, labels: usize) -> wasmtime::Result<bool> {
         self.charge()?;
         self.spent.metrics += 1;
-        Ok(self.spent.metrics <= bounds::METRICS_MAX && labels.len() <= bounds::METRIC_LABELS_MAX)
-    }
-}
-
-impl wit::metrics::Host for State {
-    fn count(&mut self, name: String, by: u32, labels: Labels) -> wasmtime::Result<()> {
-        if self.may_measure(&labels)? {
-            self.services.count(self.who(), &name, by, &labels);
-        }
-        Ok(())
-    }
-
-    fn observe(&mut self, name: String, value: f64, labels: Labels) -> wasmtime::Result<()> {
-        if self.may_measure(&labels)? {
-            self.services.observe(self.who(), &name, value, &labels);
-        }
-        Ok(())
+        Ok(self.spent.metrics <= bounds::METRICS_MAX && labels <= bounds::METRIC_LABELS_MAX)
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a file is, before a single instruction of it is compiled: a component or a module to be
 //! made one, what it wants from the host, and which hooks it offers.
 //!
-//! Imports are the whole list of what a component can do, so this is where grants are enforced
-//! first. Runs on a blocking thread; it may panic on hostile input and the caller must expect it.
+//! Reading what strangers wrote ([`componentize`], [`read`]) may take for ever, eat the memory or
+//! overflow the stack, so it is done where compiling is done, in a process of its own; what comes back
+//! are names ([`Facts`]). Imports are the whole list of what a component can do, so [`check`] is where
+//! grants are enforced first.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +12,52 @@ use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_parser::WorldKey;
 
 use crate::grants::{Grants, needed_grant};
 use crate::hook::Hook;
-use crate::load_error::LoadError;
+use crate::load_error::{LoadError, short};
 use crate::release::Release;
+
+/// Bytes of all names that are looked at.
+pub(crate) const NAMES_MAX_BYTES: usize = 1 << 20;
+
+/// What a component imports and exports: the names of interfaces, with package and version.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Facts {
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+impl Facts {
+    /// One line for each name.
+    pub(crate) fn to_lines(&self) -> String {
+        let mut lines = String::new();
+        let kinds = [('i', &self.imports), ('e', &self.exports)];
+        for (kind, name) in kinds
+            .into_iter()
+            .flat_map(|(kind, names)| names.iter().map(move |name| (kind, name)))
+        {
+            lines.push(kind);
+            lines.push_str(name);
+            lines.push('\n');
+        }
+        lines
+    }
+
+    /// What [`Facts::to_lines`] wrote; none for anything else.
+    pub(crate) fn from_lines(lines: &[u8]) -> Option<Self> {
+        let mut facts = Self::default();
+        for line in std::str::from_utf8(lines).ok()?.lines() {
+            match (line.get(..1)?, line.get(1..)?) {
+                ("i", name) => facts.imports.push(name.to_owned()),
+                ("e", name) => facts.exports.push(name.to_owned()),
+                _ => return None,
+            }
+        }
+        Some(facts)
+    }
+}
 
 /// What was found.
 pub(crate) struct Inspected {
@@ -24,6 +67,14 @@ pub(crate) struct Inspected {
     pub(crate) release: Release,
     /// Interfaces, with package and version, sorted.
     pub(crate) imports: Vec<String>,
+}
+
+/// Refuses what is no WebAssembly at all.
+pub(crate) fn check_magic(bytes: &[u8]) -> Result<(), LoadError> {
+    match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', ..]) => Ok(()),
+        _ => Err(LoadError::NotWasm),
+    }
 }
 
 /// A component as it is, or made from a core module.
@@ -63,8 +114,8 @@ fn encode(module: &[u8]) -> Encoded {
         .encode()?)
 }
 
-/// Lists imports and hooks, and refuses what this policy may not have.
-pub(crate) fn inspect(component: &[u8], grants: &Grants) -> Result<Inspected, LoadError> {
+/// Lists what a component imports and exports.
+pub(crate) fn read(component: &[u8]) -> Result<Facts, LoadError> {
     let invalid = |reason: String| LoadError::Invalid { reason };
     let decoded =
         wit_component::decode(component).map_err(|error| invalid(format!("{error:#}")))?;
@@ -76,27 +127,42 @@ pub(crate) fn inspect(component: &[u8], grants: &Grants) -> Result<Inspected, Lo
         .get(world)
         .ok_or_else(|| invalid("it has no type".to_owned()))?;
 
-    let mut imports: Vec<String> = world
-        .imports
-        .keys()
-        .map(|key| resolve.name_world_key(key))
-        .collect();
-    imports.sort();
+    let names = |keys: &mut dyn Iterator<Item = &WorldKey>| -> Vec<String> {
+        keys.map(|key| resolve.name_world_key(key)).collect()
+    };
+    let mut facts = Facts {
+        imports: names(&mut world.imports.keys()),
+        exports: names(&mut world.exports.keys()),
+    };
+    facts.imports.sort();
+    let all = facts.imports.iter().chain(&facts.exports);
+    if all.clone().any(|name| name.contains(char::is_control)) {
+        return Err(invalid("a name in it holds control characters".to_owned()));
+    }
+    if all.map(String::len).sum::<usize>() > NAMES_MAX_BYTES {
+        return Err(invalid("it imports and exports too much".to_owned()));
+    }
+    Ok(facts)
+}
+
+/// Refuses what this policy may not have, and finds its hooks.
+pub(crate) fn check(facts: Facts, grants: &Grants) -> Result<Inspected, LoadError> {
+    let Facts { imports, exports } = facts;
     let mut newest = None;
     for import in &imports {
         newest = newest.max(check_import(import, grants)?);
     }
-    let mut exports = BTreeMap::new();
-    for key in world.exports.keys() {
-        if let Some((hook, release)) = find_hook(&resolve.name_world_key(key))? {
-            let found = exports.entry(hook).or_insert(release);
+    let mut hooks = BTreeMap::new();
+    for export in &exports {
+        if let Some((hook, release)) = find_hook(export)? {
+            let found = hooks.entry(hook).or_insert(release);
             *found = release.max(*found);
         }
     }
-    newest = newest.max(exports.values().max().copied());
+    newest = newest.max(hooks.values().max().copied());
     match newest {
-        Some(release) if exports.keys().any(|hook| *hook != Hook::Lifecycle) => Ok(Inspected {
-            exports: exports.into_iter().collect(),
+        Some(release) if hooks.keys().any(|hook| *hook != Hook::Lifecycle) => Ok(Inspected {
+            exports: hooks.into_iter().collect(),
             release,
             imports,
         }),
@@ -122,7 +188,7 @@ fn check_import(import: &str, grants: &Grants) -> Result<Option<Release>, LoadEr
         None
     } else {
         let unknown = || LoadError::UnknownImport {
-            interface: import.to_owned(),
+            interface: short(import.to_owned()),
         };
         let (interface, version) = split_weir(import).ok_or_else(unknown)?;
         let release = find_release(import, version)?;
@@ -173,6 +239,24 @@ fn split_weir(name: &str) -> Option<(&str, &str)> {
 
 fn find_release(interface: &str, version: &str) -> Result<Release, LoadError> {
     Release::of_version(version).ok_or_else(|| LoadError::UnknownVersion {
-        interface: interface.to_owned(),
+        interface: short(interface.to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_come_back_from_their_lines() {
+        let facts = Facts {
+            imports: vec!["weir:policy/log@0.1.0".to_owned()],
+            exports: vec!["weir:policy/access@0.1.0".to_owned()],
+        };
+        let lines = facts.to_lines();
+        assert_eq!(Facts::from_lines(lines.as_bytes()), Some(facts));
+        assert_eq!(Facts::from_lines(b""), Some(Facts::default()));
+        assert_eq!(Facts::from_lines(b"xname\n"), None);
+        assert_eq!(Facts::from_lines(b"i\xff\n"), None);
+    }
 }

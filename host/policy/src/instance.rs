@@ -21,6 +21,7 @@ use crate::load_error::LoadError;
 use crate::services::CallHost;
 use crate::spec::Recycle;
 use crate::state::{State, on_epoch};
+use crate::turn::Turn;
 use crate::version::Core;
 
 /// A running component. Dropping it gives back its memory and its place in the pool.
@@ -28,6 +29,7 @@ pub(crate) struct Instance {
     // Before the permit: a place is free when the memory is.
     store: Store<State>,
     guests: Guests,
+    turn: Turn,
     pub(crate) core: Arc<Core>,
     marks: Recycle,
     calls: u32,
@@ -70,7 +72,8 @@ impl Instance {
         core: &Arc<Core>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Box<Self>, LoadError> {
-        let mut store = new_store(core);
+        let turn = Turn::new(&core.pace);
+        let mut store = new_store(core, turn.clone());
         let failed = |kind| {
             let hook = Hook::Lifecycle;
             LoadError::Start(Failure {
@@ -82,6 +85,7 @@ impl Instance {
         let counted = Counted::new(core);
         let started = bounded(
             core,
+            &turn,
             wait_ms(core, true),
             pin!(core.pre.instantiate_async(&mut store)),
         )
@@ -95,6 +99,7 @@ impl Instance {
         let mut instance = Box::new(Self {
             store,
             guests,
+            turn,
             core: Arc::clone(core),
             marks: core.spec.recycle.draw(core.engine.next_number()),
             calls: 0,
@@ -113,7 +118,7 @@ impl Instance {
                 })
                 .await
                 .map_err(failed)?;
-            taken.map_err(|errors| LoadError::Config { errors })?;
+            taken.map_err(LoadError::config)?;
         }
         Ok(instance)
     }
@@ -132,12 +137,20 @@ impl Instance {
             self.core.ticks_max
         };
         self.store.data_mut().begin(hook, call, ticks_max);
+        let handed_max_bytes = self.core.handed_max_bytes(hook);
+        self.store.set_hostcall_fuel(handed_max_bytes);
         // The first epoch to begin may be microseconds away, so it does not count.
         self.store.set_epoch_deadline(2);
         self.calls += 1;
+        let waiting = self.store.data_mut().wait_for_turn();
         let ended = {
-            let hook = pin!(body(&mut self.store, &self.guests));
-            bounded(&self.core, wait_ms(&self.core, init), hook).await
+            let hook = pin!(async {
+                if let Some(turn) = waiting {
+                    turn.await;
+                }
+                body(&mut self.store, &self.guests).await
+            });
+            bounded(&self.core, &self.turn, wait_ms(&self.core, init), hook).await
         };
         self.store.data_mut().end();
         match ended {
@@ -150,6 +163,11 @@ impl Instance {
     /// For how many milliseconds the answer of the last hook may be used again.
     pub(crate) fn remember_ms(&self) -> u32 {
         self.store.data().spent.remember_ms
+    }
+
+    /// The epochs that began while its last hook ran.
+    pub(crate) fn ticks(&self) -> u32 {
+        self.store.data().ticks()
     }
 
     /// True when it is time for a new one.
@@ -165,18 +183,19 @@ impl Instance {
     }
 }
 
-fn new_store(core: &Core) -> Store<State> {
+fn new_store(core: &Core, turn: Turn) -> Store<State> {
     let state = State::new(
         Arc::clone(&core.identity),
         Arc::clone(&core.grants),
         Arc::clone(&core.engine.services),
+        turn,
         core.spec.memory_max_bytes,
         core.spec.wait_max_ms,
     );
     let mut store = Store::new(&core.engine.wasm, state);
     store.limiter(|state| &mut state.memory);
     store.epoch_deadline_callback(on_epoch);
-    store.set_hostcall_fuel(core.handed_max_bytes);
+    store.set_hostcall_fuel(core.handed_max_bytes(Hook::Lifecycle));
     store.set_max_component_handles(bounds::HANDLES_MAX);
     store
         .data_mut()
@@ -214,6 +233,7 @@ fn waited(core: &Core, init: bool) -> FailureKind {
 /// above.
 async fn bounded<R>(
     core: &Core,
+    turn: &Turn,
     wait_max_ms: u32,
     mut hook: Pin<&mut impl Future<Output = wasmtime::Result<R>>>,
 ) -> Option<wasmtime::Result<R>> {
@@ -236,6 +256,8 @@ async fn bounded<R>(
         if let Poll::Ready(ended) = polled {
             return Poll::Ready(Some(ended));
         }
+        // What it waits for now, it does not need its turn for.
+        turn.give_up();
         let timer = timer.get_or_insert_with(|| {
             let wait_max = Duration::from_millis(u64::from(wait_max_ms));
             Box::pin(tokio::time::sleep(wait_max))

@@ -39,6 +39,7 @@ mod slot;
 mod state;
 mod stdio;
 mod stream;
+mod turn;
 
 pub use budget::CpuBudget;
 pub use compile::{CompileMode, compile_main};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, LinkerInstance, WasmStr};
+use wasmtime::component::{Linker, LinkerInstance, WasmList, WasmStr};
 
 use crate::bindings::weir::policy as wit;
 use crate::release::Release;
@@ -85,10 +85,7 @@ fn link(linker: &mut Linker<State>, release: Release) -> wasmtime::Result<()> {
     define!(linker, release, "log", wit::log::Host {
         write(level: LogLevel, message: String);
     });
-    define!(linker, release, "metrics", wit::metrics::Host {
-        count(name: String, by: u32, labels: Labels);
-        observe(name: String, value: f64, labels: Labels);
-    });
+    metrics(&mut linker.instance(&release.name("metrics"))?)?;
     define!(linker, release, "clock", wit::clock::Host {
         now_ms() -> u64;
     });
@@ -153,6 +150,25 @@ fn channels(channels: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     channels.func_wrap("label", |store, (channel, name): (u32, WasmStr)| {
         find(store, &name, |call, name| call.channel_label(channel, name))
     })
+}
+
+fn metrics(metrics: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    metrics.func_wrap(
+        "count",
+        |store: Caller<'_>, (name, by, labels): (WasmStr, u32, Lifted)| {
+            measure(store, &name, &labels, |state, name, labels| {
+                state.services.count(state.who(), name, by, labels);
+            })
+        },
+    )?;
+    metrics.func_wrap(
+        "observe",
+        |store: Caller<'_>, (name, value, labels): (WasmStr, f64, Lifted)| {
+            measure(store, &name, &labels, |state, name, labels| {
+                state.services.observe(state.who(), name, value, labels);
+            })
+        },
+    )
 }
 
 fn models(models: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
@@ -232,6 +248,25 @@ fn find(
         .data_mut()
         .charge_bytes(found.as_ref().map_or(0, String::len))?;
     Ok((found,))
+}
+
+/// Labels where they lie in the guest's memory: too many of them are never copied.
+type Lifted = WasmList<(String, String)>;
+
+fn measure(
+    mut store: Caller<'_>,
+    name: &WasmStr,
+    labels: &Lifted,
+    record: impl Fn(&State, &str, &Labels),
+) -> wasmtime::Result<()> {
+    if !store.data_mut().may_measure(labels.len())? {
+        return Ok(());
+    }
+    let labels = labels
+        .iter(&mut store)?
+        .collect::<wasmtime::Result<Labels>>()?;
+    record(store.data(), &name.to_str(&store)?, &labels);
+    Ok(())
 }
 
 impl State {

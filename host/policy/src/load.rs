@@ -11,23 +11,26 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre};
 
 use crate::artefact;
-use crate::compile::compile;
-use crate::engine::{Engine, hostcall_fuel};
+use crate::compile::{Order, blocking, compile};
+use crate::engine::Engine;
 use crate::failure::{Failure, FailureKind};
+use crate::grants::Grants;
 use crate::guests::Indices;
 use crate::hook::{Hook, HookSet};
 use crate::inspect::{self, Inspected};
 use crate::instance::Instance;
-use crate::load_error::LoadError;
+use crate::load_error::{LoadError, short};
 use crate::release::Release;
 use crate::spec::VersionSpec;
 use crate::state::State;
+use crate::turn::Pace;
 use crate::version::{Compiled, Core, Version};
 
-/// What the blocking part found out about a file.
-struct Prepared {
+/// A policy that only has to be linked.
+struct Ready {
     digest: [u8; 32],
-    component: Vec<u8>,
+    component: Component,
+    compiled: Compiled,
     inspected: Inspected,
 }
 
@@ -44,58 +47,36 @@ impl Engine {
         bytes: impl Into<Vec<u8>>,
         spec: VersionSpec,
     ) -> Result<Arc<Version>, LoadError> {
-        let bytes = bytes.into();
+        let bytes = self.fitting(bytes.into())?;
         let size_bytes = bytes.len();
-        let max_bytes = self.settings.component_max_bytes;
-        if size_bytes > max_bytes {
-            return Err(LoadError::TooLarge {
-                size_bytes,
-                max_bytes,
-            });
-        }
         let grants = Arc::new(spec.grants.clone());
-        let prepared = {
-            let grants = Arc::clone(&grants);
-            blocking(move || {
-                let digest = Sha256::digest(&bytes).into();
-                let component = inspect::componentize(bytes)?;
-                let inspected = inspect::inspect(&component, &grants)?;
-                Ok(Prepared {
-                    digest,
-                    component,
-                    inspected,
-                })
-            })
-            .await?
-        };
-        let Prepared {
+        let Ready {
             digest,
             component,
+            compiled,
             inspected,
-        } = prepared;
+        } = self.ready(bytes, &grants).await?;
         let Inspected {
             exports,
             imports,
             release,
         } = inspected;
         let hooks: HookSet = exports.iter().map(|(hook, _)| *hook).collect();
-        let (component, compiled) = self.compiled(&digest, component).await?;
         let (pre, indices) = self.link(&component, &exports)?;
-        let hands_over_bodies = [Hook::Rewrite, Hook::Answer, Hook::Reply]
-            .into_iter()
-            .any(|hook| hooks.contains(hook))
-            || imports.iter().any(|import| {
-                import.starts_with("weir:policy/http") || import.starts_with("wasi:http")
-            });
+        let sends_bodies = imports.iter().any(|import| {
+            import.starts_with("weir:policy/http") || import.starts_with("wasi:http")
+        });
         self.live_versions.fetch_add(1, Ordering::Relaxed);
+        let number = self.next_number();
         let core = Arc::new(Core {
-            number: self.next_number(),
+            number,
+            pace: Pace::new(number),
             engine: Arc::clone(self),
             identity: Arc::new(spec.identity.clone()),
             grants,
             ticks_max: self.epochs(spec.deadline_ms),
             init_ticks_max: self.epochs(spec.init_deadline_ms),
-            handed_max_bytes: hostcall_fuel(&self.settings, hands_over_bodies),
+            sends_bodies,
             spec,
             digest,
             size_bytes,
@@ -116,39 +97,94 @@ impl Engine {
         Ok(Arc::new(Version { core }))
     }
 
-    /// The compiled component: kept from before, or compiled now.
-    async fn compiled(
+    /// Compiles a policy and keeps it, so that loading it soon takes no time. Does nothing for one
+    /// that is kept already.
+    ///
+    /// # Errors
+    /// As for [`Engine::load`], of the steps that do not need the policy's settings.
+    pub async fn prepare(self: &Arc<Self>, bytes: impl Into<Vec<u8>>) -> Result<(), LoadError> {
+        let everything = Arc::new(Grants::everything());
+        let bytes = self.fitting(bytes.into())?;
+        self.ready(bytes, &everything).await.map(drop)
+    }
+
+    fn fitting(&self, bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
+        let (size_bytes, max_bytes) = (bytes.len(), self.settings.component_max_bytes);
+        if size_bytes > max_bytes {
+            return Err(LoadError::TooLarge {
+                size_bytes,
+                max_bytes,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// The compiled component: kept from before, or compiled now. What it may not have refuses it
+    /// before.
+    async fn ready(
         self: &Arc<Self>,
-        digest: &[u8; 32],
-        component: Vec<u8>,
-    ) -> Result<(Component, Compiled), LoadError> {
-        let name = artefact::name(&self.wasm, digest);
+        bytes: Vec<u8>,
+        grants: &Arc<Grants>,
+    ) -> Result<Ready, LoadError> {
+        inspect::check_magic(&bytes)?;
         let cached = {
-            let (engine, name) = (Arc::clone(self), name.clone());
+            let (engine, grants) = (Arc::clone(self), Arc::clone(grants));
             blocking(move || {
-                Ok(engine
-                    .cache
-                    .read(&name)
-                    .and_then(|kept| kept.open(&engine.wasm).ok()))
+                let digest = Sha256::digest(&bytes).into();
+                let name = artefact::name(&engine.wasm, &digest);
+                let kept = engine.cache.read(&name).and_then(|kept| {
+                    let component = kept.open(&engine.wasm).ok()?;
+                    Some((kept.facts()?, component))
+                });
+                let Some((facts, component)) = kept else {
+                    return Ok(Err((bytes, digest, name)));
+                };
+                Ok(Ok(Ready {
+                    digest,
+                    component,
+                    compiled: Compiled::Cached,
+                    inspected: inspect::check(facts, &grants)?,
+                }))
             })
             .await?
         };
-        if let Some(component) = cached {
-            return Ok((component, Compiled::Cached));
-        }
-        let made = compile(&self.settings.compile, &self.wasm, Arc::new(component)).await?;
+        let (bytes, digest, name) = match cached {
+            Ok(ready) => return Ok(ready),
+            Err(parts) => parts,
+        };
+        let turn = self.compiling.acquire().await;
+        let order = Order {
+            mode: &self.settings.compile,
+            engine: &self.wasm,
+            file: Arc::new(bytes),
+        };
+        let mut inspected = None;
+        let made = compile(order, |facts| {
+            inspected = Some(inspect::check(facts.clone(), grants)?);
+            Ok(())
+        })
+        .await?;
+        drop(turn);
+        let inspected = inspected.ok_or_else(|| LoadError::Compile {
+            reason: "the compiler did not say what it compiled".to_owned(),
+        })?;
         let engine = Arc::clone(self);
         blocking(move || {
             let component = made
                 .open(&engine.wasm)
                 .map_err(|error| LoadError::Compile {
-                    reason: format!("{error:#}"),
+                    reason: short(format!("{error:#}")),
                 })?;
             let compiled = match engine.cache.write(&name, &made) {
                 Ok(()) => Compiled::Stored,
                 Err(error) => Compiled::NotStored(error.to_string()),
             };
-            Ok((component, compiled))
+            Ok(Ready {
+                digest,
+                component,
+                compiled,
+                inspected,
+            })
         })
         .await
     }
@@ -163,13 +199,16 @@ impl Engine {
         component
             .initialize_copy_on_write_image()
             .map_err(|error| LoadError::Invalid {
-                reason: format!("{error:#}"),
+                reason: short(format!("{error:#}")),
             })?;
         let pre = self.linker.instantiate_pre(component).map_err(|error| {
             let reason = format!("{error:#}");
             // wasmtime names the import between backticks.
             let interface = reason.split('`').nth(1).unwrap_or("an import").to_owned();
-            LoadError::WrongType { interface, reason }
+            LoadError::WrongType {
+                interface: short(interface),
+                reason: short(reason),
+            }
         })?;
         let indices = Indices::find(component, exports)?;
         Ok((pre, indices))
@@ -189,15 +228,4 @@ impl Engine {
         };
         Instance::start(core, permit).await.map(drop)
     }
-}
-
-/// Runs what takes long on another thread. What panics there was fed something hostile.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
-) -> Result<T, LoadError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-        Err(LoadError::Invalid {
-            reason: "reading it made a library panic".to_owned(),
-        })
-    })
 }

@@ -1,8 +1,23 @@
 //! Why a policy version was refused. Each reason has its own code and a sentence that names
 //! the interface or the setting to look at.
 
+use crate::bounds;
 use crate::failure::Failure;
 use crate::release::Release;
+
+/// A reason as it may stand in a log: a policy chooses names that are in it, so it has a bound, and is
+/// one line.
+pub(crate) fn short(mut reason: String) -> String {
+    if reason.len() > bounds::REASON_MAX_BYTES {
+        let cut = reason.floor_char_boundary(bounds::REASON_MAX_BYTES);
+        reason.truncate(cut);
+        reason.push_str(" [cut]");
+    }
+    if reason.contains(char::is_control) {
+        reason = reason.replace(char::is_control, " ");
+    }
+    reason
+}
 
 /// Why a version was refused. Nothing that ran before has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +114,13 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// What a policy said about its configuration, bounded.
+    pub(crate) fn config(mut errors: Vec<String>) -> Self {
+        errors.truncate(bounds::CONFIG_ERRORS_MAX);
+        let errors = errors.into_iter().map(short).collect();
+        LoadError::Config { errors }
+    }
+
     /// Stable, machine-readable, snake_case.
     pub fn code(&self) -> &'static str {
         match self {

@@ -190,6 +190,13 @@ impl Lease {
 }
 
 impl Lease {
+    /// The epochs that began while the hook ran.
+    pub(crate) fn ticks(&self) -> u32 {
+        self.instance
+            .as_ref()
+            .map_or(0, |instance| instance.ticks())
+    }
+
     /// For how many milliseconds the answer of the hook that ran may be used again.
     pub(crate) fn remember_ms(&self) -> u32 {
         self.instance

@@ -17,6 +17,7 @@ use crate::grants::Grants;
 use crate::hook::Hook;
 use crate::services::{CallHost, Fixed, PolicyIdentity, Services, Who};
 use crate::stdio::Stdio;
+use crate::turn::{Turn, Waiting};
 use crate::wasi_http::WasiOutgoing;
 
 /// The data of one instance's store.
@@ -28,6 +29,7 @@ pub(crate) struct State {
     pub(crate) call: Option<Arc<dyn CallHost>>,
     pub(crate) spent: Spent,
     pub(crate) memory: Memory,
+    pub(crate) turn: Turn,
     wait_max_ms: u32,
     wasi: Option<Box<Wasi>>,
 }
@@ -65,6 +67,7 @@ impl State {
         identity: Arc<PolicyIdentity>,
         grants: Arc<Grants>,
         services: Arc<dyn Services>,
+        turn: Turn,
         memory_max_bytes: usize,
         wait_max_ms: u32,
     ) -> Self {
@@ -81,6 +84,7 @@ impl State {
                 elements: 0,
                 refused: false,
             },
+            turn,
             wait_max_ms,
             wasi: None,
         }
@@ -101,9 +105,13 @@ impl State {
         }
     }
 
-    /// Lets go of the call, so that it does not live as long as an idle instance.
+    /// Lets go of the call, so that it does not live as long as an idle instance, and of its turn.
     pub(crate) fn end(&mut self) {
         self.call = None;
+        if self.spent.ticks == 0 {
+            self.turn.pace().was_quick();
+        }
+        self.turn.give_up();
         if let Some(wasi) = &self.wasi {
             wasi.stdio.flush();
         }
@@ -163,6 +171,19 @@ impl State {
             .saturating_sub(first.elapsed())
     }
 
+    /// What the hook waits for before it begins, if it has to.
+    pub(crate) fn wait_for_turn(&mut self) -> Option<Waiting> {
+        let waiting = self.turn.before();
+        // The epochs until then are not the guest's.
+        self.spent.waited = waiting.is_some();
+        waiting
+    }
+
+    /// The epochs that began while the guest ran.
+    pub(crate) fn ticks(&self) -> u32 {
+        self.spent.ticks
+    }
+
     /// The wait is over.
     pub(crate) fn end_wait(&mut self) {
         self.spent.waited = true;
@@ -180,10 +201,9 @@ pub(crate) fn on_epoch(mut store: StoreContextMut<'_, State>) -> wasmtime::Resul
     if spent.ticks >= spent.ticks_max {
         return Err(Stop::Deadline.into());
     }
-    // Tokio's own yield lets the I/O driver run too, which waking the task at once does not.
     Ok(UpdateDeadline::YieldCustom(
         1,
-        Box::pin(tokio::task::yield_now()),
+        store.data().turn.after_epoch(),
     ))
 }
 

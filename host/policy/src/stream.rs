@@ -4,6 +4,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::answers;
+use crate::bounds;
 use crate::failure::{Failure, FailureKind};
 use crate::hook::Hook;
 use crate::services::CallHost;
@@ -21,6 +23,8 @@ pub struct Stream {
     pool: Option<Rc<Pool>>,
     slot: Rc<Slot>,
     number: u32,
+    /// Epochs that its hooks have used.
+    ticks: u32,
     closed: bool,
 }
 
@@ -56,6 +60,7 @@ impl Stream {
             pool,
             slot,
             number,
+            ticks: 0,
             closed: false,
         }))
     }
@@ -86,7 +91,15 @@ impl Stream {
             )
             .await
             .map_err(fail)?;
-        core.checked(Hook::Events, answer, |_| Ok(()))
+        self.ticks = self.ticks.saturating_add(lease.ticks());
+        if self.ticks > core.ticks_max.saturating_mul(bounds::STREAM_DEADLINES) {
+            let deadline_ms = core
+                .spec
+                .deadline_ms
+                .saturating_mul(bounds::STREAM_DEADLINES);
+            return Err(fail(FailureKind::Deadline { deadline_ms }));
+        }
+        core.checked(Hook::Events, answer, answers::check_action)
     }
 
     /// Ends the stream; returns what the policy still held back.
@@ -113,7 +126,10 @@ impl Stream {
             .streams
             .set(self.slot.streams.get().saturating_sub(1));
         self.closed = true;
-        Ok(held_back)
+        match answers::check_events(&held_back) {
+            Ok(()) => Ok(held_back),
+            Err(reason) => Err(fail(FailureKind::BadAnswer(reason))),
+        }
     }
 
     async fn lease(&self) -> Result<Lease, FailureKind> {

@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use wasmtime::component::InstancePre;
 
+use crate::bounds;
 use crate::engine::Engine;
 use crate::grants::Grants;
 use crate::guests::Indices;
-use crate::hook::HookSet;
+use crate::hook::{Hook, HookSet};
 use crate::inspect;
 use crate::release::Release;
 use crate::services::PolicyIdentity;
 use crate::spec::VersionSpec;
 use crate::state::State;
+use crate::turn::Pace;
 
 /// A loaded version of a policy. Held in an `Arc` by the chain and by every call that began with
 /// it; when the last of them lets go, workers drop its instances and its code is unloaded.
@@ -40,8 +42,9 @@ pub(crate) struct Core {
     /// `deadline_ms` and `init_deadline_ms` in epochs.
     pub(crate) ticks_max: u32,
     pub(crate) init_ticks_max: u32,
-    /// Bytes that the guest may hand over at once.
-    pub(crate) handed_max_bytes: usize,
+    /// Whether it may send requests, which have bodies, in any hook.
+    pub(crate) sends_bodies: bool,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) retired: AtomicBool,
     /// True once the policy has let the host remember an answer.
     pub(crate) remembers: AtomicBool,
@@ -52,6 +55,19 @@ pub(crate) struct Core {
     pub(crate) memory_peak_bytes: AtomicUsize,
     /// Instances that there are, in all workers.
     pub(crate) instances: AtomicU32,
+}
+
+impl Core {
+    /// Bytes that the guest may hand over at once while this hook runs.
+    pub(crate) fn handed_max_bytes(&self, hook: Hook) -> usize {
+        let hands_over = matches!(hook, Hook::Rewrite | Hook::Answer | Hook::Reply);
+        if hands_over || self.sends_bodies {
+            let body_max_bytes = self.engine.settings.body_max_bytes;
+            body_max_bytes.saturating_add(bounds::HANDED_MAX_BYTES)
+        } else {
+            bounds::HANDED_MAX_BYTES
+        }
+    }
 }
 
 /// Where a version's code came from.

@@ -19,7 +19,7 @@ use super::policies::{self, PolicyDetail, PolicyInput, PolicyView};
 use super::tenants::must_exist;
 use super::trials::{Approval, TrialInput, TrialView};
 use super::versions::{self, ActivateInput, UploadQuery};
-use crate::config::TenantPolicies;
+use crate::config::{Config, TenantPolicies};
 use crate::reload::{VersionReport, may_grant, owner_of};
 
 /// The name of a tenant's policy in the gateway. Neither part holds a `/`.
@@ -117,8 +117,10 @@ fn check_quota(input: &PolicyInput, quota: &TenantPolicies) -> Result<(), ApiErr
 }
 
 /// The settings with what holds where nothing is said, cut to the quota.
-fn filled(mut input: PolicyInput, quota: &TenantPolicies) -> PolicyInput {
-    let memory_max_bytes = u64::try_from(quota.memory_max_bytes).unwrap_or(u64::MAX);
+fn filled(mut input: PolicyInput, config: &Config) -> PolicyInput {
+    let quota = &config.tenant_policies;
+    let memory_max_bytes = quota.memory_max_bytes.min(config.runtime.memory_max_bytes);
+    let memory_max_bytes = u64::try_from(memory_max_bytes).unwrap_or(u64::MAX);
     input.deadline_ms.get_or_insert(quota.deadline_max_ms);
     input.wait_max_ms.get_or_insert(quota.wait_max_ms);
     input.memory_max_bytes.get_or_insert(memory_max_bytes);
@@ -144,7 +146,7 @@ async fn set(
             format!("a tenant has at most {most} policies; remove one first"),
         ));
     }
-    let checked = policies::checked(policy, filled(input, quota), &config)?;
+    let checked = policies::checked(policy, filled(input, &config), &config)?;
     let position = match &old {
         Some(old) => old.position,
         None => others.last().map_or(0, |last| last.position + 1),

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use weir_policy::Engine;
 use weir_upstream::{PoolSettings, Tls};
 
-use crate::pipeline::audit::{self, Finished};
+use crate::pipeline::audit::{self, Queued};
 use crate::pipeline::channel_test::{self, Order, Tester};
 use crate::pipeline::retest::{self, Asked};
 use crate::pipeline::{Shared, Worker, inner, probe};
@@ -26,7 +26,7 @@ pub struct SideWork {
     /// Channels to be tested.
     pub orders: mpsc::Receiver<Order>,
     /// Calls to be audited.
-    pub finished: mpsc::Receiver<Finished>,
+    pub finished: mpsc::Receiver<Queued>,
 }
 
 /// The threads, until they are stopped.

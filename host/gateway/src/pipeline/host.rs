@@ -11,6 +11,13 @@ use weir_wire::prompt;
 
 use super::call::{Call, Request};
 
+/// Bytes of a model's name that a policy sets.
+const MODEL_MAX_BYTES: usize = 512;
+/// Bytes of a header that a policy sets.
+const HEADER_MAX_BYTES: usize = 16 << 10;
+/// Headers of a request to which a policy may still add one.
+const HEADERS_MAX: usize = 256;
+
 /// Headers that belong to the connection or to the gateway: no policy may set them.
 fn is_reserved(name: &HeaderName) -> bool {
     super::target::is_own(name)
@@ -49,8 +56,8 @@ impl Call {
 }
 
 fn parse_name(name: &str) -> Result<HeaderName, String> {
-    let name = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| format!("`{name}` is no header name"))?;
+    let name =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| "that is no header name".to_owned())?;
     if is_reserved(&name) {
         Err(format!("`{name}` is set by the gateway itself"))
     } else {
@@ -172,15 +179,27 @@ impl CallHost for Call {
         if !self.needs_model && self.request().model.is_empty() {
             return Err("this call has no model".to_owned());
         }
+        if model.len() > MODEL_MAX_BYTES {
+            return Err(format!(
+                "a model's name has at most {MODEL_MAX_BYTES} bytes"
+            ));
+        }
         model.clone_into(&mut self.request().model);
         Ok(())
     }
 
     fn set_header(&self, name: &str, value: &str) -> Result<(), String> {
         let name = parse_name(name)?;
+        if name.as_str().len() + value.len() > HEADER_MAX_BYTES {
+            return Err(format!("a header has at most {HEADER_MAX_BYTES} bytes"));
+        }
         let value = HeaderValue::from_str(value)
             .map_err(|_| "a header value holds visible ASCII only".to_owned())?;
-        self.request()
+        let mut request = self.request();
+        if request.headers.len() >= HEADERS_MAX && !request.headers.contains_key(&name) {
+            return Err("too many headers".to_owned());
+        }
+        request
             .headers
             .try_insert(name, value)
             .map_err(|_| "too many headers".to_owned())?;

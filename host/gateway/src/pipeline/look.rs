@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::Response;
 use weir_base::{Blame, Fault};
-use weir_policy::{Hook, Stream, WholeReply};
+use weir_policy::{Failure, Hook, Stream, WholeReply};
 use weir_store::{Decision, Ended};
 use weir_wire::error::stream_error;
 use weir_wire::events::{Action, Event, Output, View};
@@ -176,6 +176,10 @@ pub struct Looker {
     stream: Option<Stream>,
     spent: Duration,
     verdict: Cow<'static, str>,
+    /// True where its stream was closed as one that is over is.
+    closed: bool,
+    /// How it failed, if it did.
+    failure: Option<Failure>,
     /// What it made of each event, where that is compared with what another version did.
     actions: DefaultHasher,
 }
@@ -201,6 +205,8 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
                 stream: Some(stream),
                 spent: running.elapsed(),
                 verdict: Cow::Borrowed("allow"),
+                closed: false,
+                failure: None,
                 actions: DefaultHasher::new(),
             }),
             Ok(None) => {}
@@ -223,7 +229,6 @@ pub fn events(mut open: Box<Open>, reply: Reply, lookers: Vec<Looker>) -> Respon
         hider: hides_usage.then(relay::UsageHider::default),
         splitter: Splitter::new(),
         lookers,
-        held_sent: false,
         state: State::Running,
     };
     let body = ReplyBody::made(stream::unfold(looking, Looking::next));
@@ -251,7 +256,6 @@ struct Looking {
     splitter: Splitter,
     view: Option<View>,
     lookers: Vec<Looker>,
-    held_sent: bool,
     state: State,
 }
 
@@ -322,7 +326,14 @@ impl Looking {
                 return;
             }
         }
-        self.send_held(out).await;
+        match self.held().await {
+            Ok(held) => self.make(&held, out),
+            Err(fault) if !broke => {
+                self.refuse(&fault, out);
+                return;
+            }
+            Err(_) => {}
+        }
         if let Some(view) = self.view.take() {
             out.extend_from_slice(&view.close());
         }
@@ -335,12 +346,22 @@ impl Looking {
             return Ok(());
         };
         let seen = view.decode(&event);
-        if view.is_closing() && !self.held_sent {
-            self.send_held(out).await;
+        let is_closing = view.is_closing();
+        if is_closing && seen.iter().any(is_content) {
+            self.reopen().await?;
         }
         let mut actions = Vec::with_capacity(seen.len());
         for part in &seen {
             actions.push(self.through(part.clone(), 0).await?);
+        }
+        // What goes on after an end ends once more.
+        if is_closing && (!seen.iter().any(is_content) || seen.iter().any(is_end)) {
+            let held = self.held().await?;
+            if seen.is_empty() {
+                self.make(&held, out);
+            } else {
+                put_before_end(held, &seen, &mut actions);
+            }
         }
         let Some(view) = &mut self.view else {
             return Ok(());
@@ -375,24 +396,51 @@ impl Looking {
         })
     }
 
-    /// What each policy held back goes through the ones after it.
-    async fn send_held(&mut self, out: &mut BytesMut) {
-        self.held_sent = true;
+    /// The reply goes on after the event with which it seemed to close: one of several choices had
+    /// ended, or the provider is odd. Whoever looked must see the rest too, as a stream of its own.
+    async fn reopen(&mut self) -> Result<(), Fault> {
+        let Some(open) = self.reading.open() else {
+            return Ok(());
+        };
+        for looker in self.lookers.iter_mut().filter(|looker| looker.closed) {
+            looker.closed = false;
+            let version = &looker.binding.version;
+            let summary = open.facts.summary();
+            let policies = &open.worker.policies;
+            let started = Instant::now();
+            let opened = policies.open_stream(version, &open.scope, &summary).await;
+            looker.ran(started);
+            match opened {
+                Ok(stream) => looker.stream = stream,
+                Err(failure) => looker.failed(failure)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What the policies held back: what each did goes through the ones after it. A refusal of any of
+    /// them ends the stream, as one in the middle does: it must not look whole without what was held
+    /// back.
+    async fn held(&mut self) -> Result<Vec<Event>, Fault> {
         let mut held = Vec::new();
         for at in 0..self.lookers.len() {
             let Some(looker) = self.lookers.get_mut(at) else {
                 continue;
             };
-            for part in looker.close().await {
-                match self.through(part.clone(), at + 1).await {
-                    Ok(Action::Keep) => held.push(part),
-                    Ok(Action::Replace(parts)) => held.extend(parts),
-                    Err(_) => {}
+            for part in looker.close().await? {
+                match self.through(part.clone(), at + 1).await? {
+                    Action::Keep => held.push(part),
+                    Action::Replace(parts) => held.extend(parts),
                 }
             }
         }
-        if let Some(view) = self.view.as_mut().filter(|_| !held.is_empty()) {
-            out.extend_from_slice(&view.make(&held));
+        Ok(held)
+    }
+
+    /// Sends events of the policies' own.
+    fn make(&mut self, events: &[Event], out: &mut BytesMut) {
+        if let Some(view) = self.view.as_mut().filter(|_| !events.is_empty()) {
+            out.extend_from_slice(&view.make(events));
         }
     }
 
@@ -411,12 +459,43 @@ impl Looking {
     fn over(&mut self, ended: Ended) {
         if let Some(open) = self.reading.open() {
             for looker in &self.lookers {
+                if let Some(failure) = &looker.failure {
+                    let (name, hook) = (&looker.binding.name, failure.hook.as_str());
+                    let metrics = &open.worker.shared.metrics;
+                    metrics.policy_failed(name, hook, failure.code(), failure);
+                }
                 open.decisions.push(looker.decision());
                 open.answers.extend(looker.answered());
             }
         }
         self.reading.end(ended);
     }
+}
+
+/// Whether the reply itself is in it, rather than something about the reply.
+fn is_content(part: &Event) -> bool {
+    matches!(
+        part,
+        Event::Text(_) | Event::Reasoning(_) | Event::ToolCall(_)
+    )
+}
+
+fn is_end(part: &Event) -> bool {
+    matches!(part, Event::Finish(_))
+}
+
+/// Puts what was held back behind the content of the event with which a reply closes, and ahead of
+/// what says that it closes.
+fn put_before_end(mut held: Vec<Event>, seen: &[Event], actions: &mut [Action]) {
+    let end = seen.iter().zip(actions).find(|(part, _)| !is_content(part));
+    let Some((part, action)) = end.filter(|_| !held.is_empty()) else {
+        return;
+    };
+    match std::mem::replace(action, Action::Keep) {
+        Action::Keep => held.push(part.clone()),
+        Action::Replace(parts) => held.extend(parts),
+    }
+    *action = Action::Replace(held);
 }
 
 impl Drop for Looking {
@@ -452,36 +531,36 @@ impl Looker {
                     Ok(None)
                 }
             }
-            Err(failure) => {
-                self.verdict = Cow::Owned(format!("failed:{}", failure.code()));
-                self.stream = None;
-                let denies = enforced && self.binding.on_failure == OnFailure::Deny;
-                if denies {
-                    Err(super::hook::failure_fault(&self.binding, &failure))
-                } else {
-                    Ok(None)
-                }
-            }
+            Err(failure) => self.failed(failure).map(|()| None),
         }
     }
 
+    /// The policy failed: the rest of the stream goes on without it, or not at all.
+    fn failed(&mut self, failure: Failure) -> Result<(), Fault> {
+        self.stream = None;
+        self.verdict = Cow::Owned(format!("failed:{}", failure.code()));
+        let enforced = self.binding.mode == Mode::Enforce;
+        let denies = enforced && self.binding.on_failure == OnFailure::Deny;
+        let fault = denies.then(|| super::hook::failure_fault(&self.binding, &failure));
+        self.failure = Some(failure);
+        fault.map_or(Ok(()), Err)
+    }
+
     /// The stream is over for this policy: what it held back.
-    async fn close(&mut self) -> Vec<Event> {
+    async fn close(&mut self) -> Result<Vec<Event>, Fault> {
         let Some(stream) = self.stream.take() else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let started = Instant::now();
         let held = stream.close().await;
         self.ran(started);
+        self.closed = held.is_ok();
         match held {
             Ok(held) if self.binding.mode == Mode::Enforce => {
-                held.into_iter().map(neutral::made).collect()
+                Ok(held.into_iter().map(neutral::made).collect())
             }
-            Ok(_) => Vec::new(),
-            Err(failure) => {
-                self.verdict = Cow::Owned(format!("failed:{}", failure.code()));
-                Vec::new()
-            }
+            Ok(_) => Ok(Vec::new()),
+            Err(failure) => self.failed(failure).map(|()| Vec::new()),
         }
     }
 

@@ -359,27 +359,37 @@ impl Control {
                 engine.load(code.bytes.clone(), spec.clone()).await
             }
         };
-        result.map_err(|error| {
-            let known = state.known(policy);
-            known.last_error = Some(format!("{} was refused: {error}", code.layer));
-            // What may be the machine's fault and not the policy's is tried again next time.
-            let may_pass = matches!(
-                error,
-                LoadError::CompileTimeout { .. }
-                    | LoadError::Start(Failure {
-                        kind: FailureKind::PoolFull,
-                        ..
-                    })
-            );
-            known.failed = (!may_pass).then_some((code.digest, spec));
-            self.parts
-                .metrics
-                .policy_version_refused(policy, &short(&code.digest), &error);
-            ControlError::Load {
-                policy: policy.to_string(),
-                error,
-            }
-        })
+        result.map_err(|error| self.refused(state, policy, code, spec, error))
+    }
+
+    /// Remembers why code could not be loaded as a version of a policy.
+    pub(super) fn refused(
+        &self,
+        state: &mut State,
+        policy: &Arc<str>,
+        code: &Code,
+        spec: VersionSpec,
+        error: LoadError,
+    ) -> ControlError {
+        let known = state.known(policy);
+        known.last_error = Some(format!("{} was refused: {error}", code.layer));
+        // What may be the machine's fault and not the policy's is tried again next time.
+        let may_pass = matches!(
+            error,
+            LoadError::CompileTimeout { .. }
+                | LoadError::Start(Failure {
+                    kind: FailureKind::PoolFull,
+                    ..
+                })
+        );
+        known.failed = (!may_pass).then_some((code.digest, spec));
+        self.parts
+            .metrics
+            .policy_version_refused(policy, &short(&code.digest), &error);
+        ControlError::Load {
+            policy: policy.to_string(),
+            error,
+        }
     }
 
     /// The code that a policy would run if the API had activated `active`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weir_policy::Version;
+use weir_policy::{LoadError, Version};
 use weir_store::{PolicyState, PolicyVersion, StoreError};
 
 use super::Control;
@@ -32,10 +32,13 @@ impl Control {
         activate: bool,
         approve: bool,
     ) -> Result<VersionReport, ControlError> {
+        let code = Code::new(bytes, Layer::Upload);
+        // Compiling may take long: nobody's change waits for it.
+        let prepared = self.prepare(policy, &code).await?;
         let mut state = self.state.lock().await;
         let mut wanted = self.find(&state, policy).await?;
         let report = self
-            .upload_as(&mut state, &mut wanted, bytes, activate, approve)
+            .upload_as(&mut state, &mut wanted, (code, prepared), activate, approve)
             .await?;
         if let Err(error) = self.make_room(&state, &wanted, &report.digest).await {
             tracing::warn!(policy, %error, "old versions could not be removed");
@@ -47,7 +50,7 @@ impl Control {
         &self,
         state: &mut State,
         wanted: &mut Wanted,
-        bytes: Bytes,
+        (code, prepared): (Code, Result<(), LoadError>),
         activate: bool,
         approve: bool,
     ) -> Result<VersionReport, ControlError> {
@@ -55,7 +58,12 @@ impl Control {
         if activate {
             writable(wanted)?;
         }
-        let code = Code::new(bytes, Layer::Upload);
+        if let Err(error) = prepared {
+            let spec = wanted.spec();
+            let refused = self.refused(state, &wanted.policy.name, &code, spec, error);
+            self.show_error(state, &wanted.policy.name);
+            return Err(refused);
+        }
         let version = self.try_load(state, wanted, &code).await?;
         let report = VersionReport::new(policy, &version, activate);
         let kept = PolicyVersion {
@@ -95,6 +103,19 @@ impl Control {
         let running = state.known(&wanted.policy.name).running.as_ref();
         let active = running.is_some_and(|running| running.code.digest == code.digest);
         Ok(VersionReport { active, ..report })
+    }
+
+    /// Compiles the code, if there is a policy that it could be a version of.
+    async fn prepare(
+        &self,
+        policy: &str,
+        code: &Code,
+    ) -> Result<Result<(), LoadError>, ControlError> {
+        {
+            let state = self.state.lock().await;
+            self.find(&state, policy).await?;
+        }
+        Ok(self.parts.engine.prepare(code.bytes.clone()).await)
     }
 
     /// Says that an uploaded version may do what it may do.

@@ -61,6 +61,7 @@ pub(super) fn list(
     dropped: Vec<(String, PathBuf)>,
     lasting: &Lasting,
 ) -> Result<Vec<Wanted>, ControlError> {
+    let memory_max_bytes = config.runtime.memory_max_bytes;
     let mut dropped: HashMap<_, _> = dropped.into_iter().collect();
     let states = entities
         .policy_states
@@ -84,7 +85,7 @@ pub(super) fn list(
             .position(|setting| *setting.name == *policy.name);
         let of_api = of_api.map(|index| settings.remove(index));
         if let Some(setting) = of_api.filter(|_| is_default) {
-            let mut set = from_api(setting)?;
+            let mut set = from_api(setting, memory_max_bytes)?;
             if set.1 == Base::Nothing {
                 set.1 = base_of(&policy.source);
             }
@@ -95,13 +96,14 @@ pub(super) fn list(
         }
     }
     for setting in settings {
-        let (policy, base) = from_api(setting)?;
+        let (policy, base) = from_api(setting, memory_max_bytes)?;
         wanted.push(parts.wanted(policy, base, None));
     }
     let mut alone: Vec<_> = parts.dropped.keys().cloned().collect();
     alone.sort();
     for name in alone {
-        let (policy, _) = written::policy(&name, &json!({})).map_err(ControlError::Config)?;
+        let read = written::policy(&name, &json!({}), memory_max_bytes);
+        let (policy, _) = read.map_err(ControlError::Config)?;
         wanted.push(parts.wanted(policy, Base::Nothing, None));
     }
     wanted.extend(parts.of_tenants(config, of_tenants, lasting));
@@ -122,9 +124,12 @@ fn is_default_chain(config: &Config) -> bool {
     written.is_none_or(Vec::is_empty)
 }
 
-fn from_api(setting: &PolicySetting) -> Result<(config::Policy, Base), ControlError> {
-    let (policy, has_source) =
-        written::policy(&setting.name, &setting.settings).map_err(ControlError::Config)?;
+fn from_api(
+    setting: &PolicySetting,
+    memory_max_bytes: usize,
+) -> Result<(config::Policy, Base), ControlError> {
+    let read = written::policy(&setting.name, &setting.settings, memory_max_bytes);
+    let (policy, has_source) = read.map_err(ControlError::Config)?;
     let base = if has_source {
         base_of(&policy.source)
     } else {
@@ -187,7 +192,8 @@ impl Parts<'_> {
             };
             let count = counts.entry(tenant).or_default();
             *count += 1;
-            let policy = read.policy(setting, name);
+            let memory_max_bytes = config.runtime.memory_max_bytes;
+            let policy = read.policy(setting, name, memory_max_bytes);
             let (Ok(mut policy), true) = (policy, *count <= config.tenant_policies.policies_max)
             else {
                 tracing::warn!(
@@ -226,14 +232,19 @@ struct ReadPolicies(Mutex<HashMap<String, (serde_json::Value, config::Policy)>>)
 
 impl ReadPolicies {
     /// The policy with these settings, and a tenant's name for it.
-    fn policy(&self, setting: &PolicySetting, name: &str) -> Result<config::Policy, ConfigErrors> {
+    fn policy(
+        &self,
+        setting: &PolicySetting,
+        name: &str,
+        memory_max_bytes: usize,
+    ) -> Result<config::Policy, ConfigErrors> {
         let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((settings, policy)) = read.get(&setting.name)
             && *settings == setting.settings
         {
             return Ok(policy.clone());
         }
-        let (policy, _) = written::policy(name, &setting.settings)?;
+        let (policy, _) = written::policy(name, &setting.settings, memory_max_bytes)?;
         let kept = (setting.settings.clone(), policy.clone());
         read.insert(setting.name.clone(), kept);
         Ok(policy)

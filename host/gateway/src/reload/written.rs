@@ -13,12 +13,16 @@ use crate::config::{self, Config, ConfigErrors, Environment, Sources};
 pub(super) const UPLOAD: &str = "upload";
 
 /// Reads the settings of a policy of the API: the table of a `[[policy]]` without `name`. `source`
-/// may be left out or be `"upload"`; then the policy runs what is uploaded. Returns the policy and
-/// whether it has a source below uploads.
+/// may be left out or be `"upload"`; then the policy runs what is uploaded. `memory_max_bytes` is the
+/// most that any instance may have. Returns the policy and whether it has a source below uploads.
 ///
 /// # Errors
 /// Every mistake, with paths that begin with `policy[0]`.
-pub fn policy(name: &str, settings: &Value) -> Result<(config::Policy, bool), ConfigErrors> {
+pub fn policy(
+    name: &str,
+    settings: &Value,
+    memory_max_bytes: usize,
+) -> Result<(config::Policy, bool), ConfigErrors> {
     let mut table = settings.as_object().cloned().unwrap_or_default();
     table.insert("name".to_owned(), json!(name));
     let source = table
@@ -39,7 +43,8 @@ pub fn policy(name: &str, settings: &Value) -> Result<(config::Policy, bool), Co
     let secrets: Map<_, _> = secrets
         .map(|name| (name.to_owned(), json!("plain:unused")))
         .collect();
-    let root = json!({ "policy": [table], "secrets": secrets });
+    let runtime = json!({ "memory_max_bytes": memory_max_bytes });
+    let root = json!({ "policy": [table], "secrets": secrets, "runtime": runtime });
     let loaded = load(&root, &Environment::new())?;
     let policy = loaded.policies.into_iter().next();
     policy

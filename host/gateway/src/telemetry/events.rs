@@ -41,6 +41,19 @@ impl Metrics {
         }
     }
 
+    /// A finished call was not shown to audit policies, because too many wait.
+    pub fn audit_lost(&self) {
+        self.audit_lost.inc();
+        // Said ever more seldom: a slow policy must not fill the log too.
+        let lost = self.audit_lost.get();
+        if lost.is_power_of_two() {
+            tracing::warn!(
+                lost,
+                "audit policies are too slow: they do not see all calls"
+            );
+        }
+    }
+
     /// A policy's new version decides from now on.
     pub fn policy_swapped(&self, policy: &str, digest: &str) {
         self.policy_swaps

@@ -29,6 +29,11 @@ pub(super) const REFUSALS: Family = family(
     "Calls that Weir refused or failed, by code and by whose doing it was.",
     &["code", "blame"],
 );
+pub(super) const AUDIT_LOST: Family = family(
+    "weir_audit_lost_total",
+    "Finished calls that no audit policy saw, because too many waited.",
+    &[],
+);
 pub(super) const PHASE_SECONDS: Family = family(
     "weir_phase_seconds",
     "Time that calls spent in a phase.",

@@ -429,7 +429,9 @@ fn the_chain_is_the_files_then_the_apis_then_what_was_dropped() {
 
 #[test]
 fn mistakes_in_what_the_api_set_are_named_as_in_a_file() {
-    let errors = written::policy("p", &json!({ "deadline_ms": 0, "modes": "shadow" })).unwrap_err();
+    let settings = json!({ "deadline_ms": 0, "modes": "shadow", "memory_max_bytes": 100 << 20 });
+    let errors = written::policy("p", &settings, 200 << 20).unwrap_err();
+    assert!(!errors.to_string().contains("memory"), "{errors}");
     let paths: Vec<_> = errors.0.iter().map(|error| error.path.as_str()).collect();
     assert!(paths.contains(&"policy[0].deadline_ms"), "{errors}");
     assert!(
