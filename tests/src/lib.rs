@@ -24,7 +24,7 @@ pub use raw::Raw;
 pub use recording::{Recording, recordings};
 pub use script::{Answer, End};
 pub use usage::{Counts, counts};
-pub use wait::{eventually, parallel};
+pub use wait::{Over, eventually, parallel};
 
 use std::sync::LazyLock;
 

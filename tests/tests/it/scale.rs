@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::json;
-use weir_tests::{Client, Gateway, digest, eventually, parallel, sieve};
+use weir_tests::{Client, Gateway, Over, digest, eventually, parallel, sieve};
 
 use crate::FAKE;
 
@@ -85,6 +85,7 @@ fn a_hundred_swaps_under_load_fail_no_call_and_leave_nothing_behind() {
             }
             return held;
         }
+        let _over = Over(&is_over);
         let mut before = fixed[4].0.clone();
         for number in 0..swaps {
             let word = if number % 10 == 0 {
@@ -109,7 +110,6 @@ fn a_hundred_swaps_under_load_fail_no_call_and_leave_nothing_behind() {
                 held.push(Held::by(&gateway));
             }
         }
-        is_over.store(true, Ordering::Relaxed);
         held
     });
     let (middle, end) = (&held[0][0], &held[0][1]);
