@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-/// Asks until there is an answer. Panics with `what` after ten seconds without one.
+/// Asks until there is an answer. Panics with `what` after half a minute without one.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < end, "not within ten seconds: {what}");
+        assert!(Instant::now() < end, "not within half a minute: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
