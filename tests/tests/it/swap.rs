@@ -101,6 +101,7 @@ fn a_file_is_replaced_twenty_times_under_load() {
     let done: Vec<Vec<Done>> = parallel(CALLERS + 1, |caller| {
         let client = gateway.acme();
         if caller == CALLERS {
+            // Also where a swap fails: the callers would go on for ever.
             let _over = Over(&is_over);
             for (letter, wasm) in &versions[1..] {
                 gateway.write("probe.wasm", wasm);

@@ -198,8 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_refuses_is_a_denial() {
-        let policy = hostile(r#"{"access": "edit"}"#);
+    fn what_the_host_says_is_a_denial() {
+        // Outside of `init` there is a call to be seen.
+        let policy = hostile(r#"{"access": "call"}"#);
         let (result, _) = Host::new().run(|call| policy.authorize(call));
         assert_eq!(result.unwrap_err().code, "refused_by_host");
     }
