@@ -26,6 +26,11 @@ CONFIG = {
     "open_hour": 8, "close_hour": 18, "exempt_plan": "pro", "denied_models": ["o1*"], "requests_per_minute": 60,
     "instruction": "Be brief.", "region": "eu", "replace": {"secret": "[redacted]"},
 }  # fmt: skip
+UNUSED = {
+    "call": "id dialect method path query tenant client-ip remember header headers json messages body",
+    "channels": "name provider model",
+    "edit": "set-model remove-header set-json remove-json set-message-text replace-body",
+}
 NOON_MS = 1_767_614_400_000
 
 
@@ -54,6 +59,10 @@ class Host:
             "edit": {"prepend-system": lambda store, text: edit(text), "set-header": lambda store, name, value: edit(name, value)},
             "log": {"write": lambda store, level, text: print(f"[{level}] {text}", file=sys.stderr)},
         }
+        # Components of interpreters import every function of an interface, also those that are not called.
+        for name, all_functions in UNUSED.items():
+            for function in all_functions.split():
+                interfaces[name].setdefault(function, lambda *given, function=function: sys.exit(f"{function} was called"))
         with linker.root() as root:
             for name, functions in interfaces.items():
                 with root.add_instance(f"weir:policy/{name}@{VERSION}") as interface:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import traceback
 from typing import Any, Callable
 
 from componentize_py_types import Err
@@ -30,14 +29,22 @@ class Instance:
             raise Err(error.errors) from None
         except ValueError as error:
             raise Err([str(error)]) from None
-        except BaseException:
-            _report()
+        except BaseException as error:
+            _report(error)
             raise
 
 
-def _report() -> None:
-    """Sends a traceback to the policy's log before it becomes a bare trap."""
-    log.write(log.Level.ERROR, traceback.format_exc())
+def _report(error: BaseException) -> None:
+    """Sends what happened to the policy's log before it becomes a bare trap.
+
+    Not by `traceback`: it looks for the source, and there are no files in a component."""
+    lines = [f"{type(error).__name__}: {error}"]
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        lines.append(f"  at {code.co_name} ({code.co_filename.rpartition('/')[2]}:{step.tb_lineno})")
+        step = step.tb_next
+    log.write(log.Level.ERROR, "\n".join(lines))
 
 
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,8 +53,8 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*arguments)
         except Denial as denial:
             raise Err(types.Denial(denial.status, denial.code, denial.message, denial.retry_after_ms)) from None
-        except BaseException:
-            _report()
+        except BaseException as error:
+            _report(error)
             raise
 
     return run
