@@ -6,6 +6,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 example=$here/../examples/polyglot
 python=${PYTHON:-python3}
+export PYTHONPATH="$here/python${PYTHONPATH:+:$PYTHONPATH}"
 ended=0
 
 run() { # what, then the command
@@ -36,10 +37,14 @@ check_js() {
     run "js: sdk" within "$here/js" with node sh -c 'node --test tests/*.test.js'
     run "js: example" with node node "$here/js/src/cli.js" test "$example/js/guard.test.ts"
 }
+pytest() {
+    "$python" -c 'import pytest' 2>/dev/null || { echo "pytest is missing: $python -m pip install pytest"; return 2; }
+    "$python" -m pytest -q -p no:cacheprovider
+}
 check_python() {
     run "python: bindings" "$here/python/bindgen.sh" --check
-    run "python: sdk" within "$here/python" env PYTHONPATH=. "$python" -m pytest -q -p no:cacheprovider
-    run "python: example" within "$example/python" env PYTHONPATH="$here/python" "$python" -m pytest -q -p no:cacheprovider
+    run "python: sdk" within "$here/python" pytest
+    run "python: example" within "$example/python" pytest
 }
 
 [ $# -gt 0 ] || set -- c go js python

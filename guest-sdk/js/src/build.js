@@ -17,6 +17,9 @@ const TOOLS = {
 /** A sentence for the person at the terminal. */
 export class Trouble extends Error {}
 
+/** A tool is missing; the sentence says how to get it. */
+export class Missing extends Trouble {}
+
 /** A tool, from the project's own packages or from those beside the SDK. */
 async function tool(name, from) {
   for (const place of [process.env.WEIR_JS_TOOLS, from, SDK].filter(Boolean)) {
@@ -26,7 +29,7 @@ async function tool(name, from) {
       if (folder === path.dirname(folder)) break;
     }
   }
-  throw new Trouble(`${name} is missing: npm install --save-dev ${TOOLS[name]}`);
+  throw new Missing(`${name} is missing: npm install --save-dev ${TOOLS[name]}`);
 }
 
 /** The file that a package is imported by. Node finds it only from a module beside the package. */

@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
-import { build, bundleTest, Trouble } from "./build.js";
+import { build, bundleTest, Missing, Trouble } from "./build.js";
 
 const USAGE = `usage: weir-policy-js build FILE [-o FILE.wasm] [--engine quickjs|starlingmonkey]
        weir-policy-js test FILE...`;
@@ -43,5 +43,5 @@ try {
 } catch (error) {
   if (!(error instanceof Trouble) && error.code !== "ERR_PARSE_ARGS_UNKNOWN_OPTION") throw error;
   console.error(`weir-policy-js: ${error.message}`);
-  process.exitCode = 1;
+  process.exitCode = error instanceof Missing ? 2 : 1;
 }

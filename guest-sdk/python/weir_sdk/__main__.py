@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{made}: {made.stat().st_size} bytes")
     except build.Trouble as trouble:
         print(f"weir_sdk: {trouble}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(trouble, build.Missing) else 1
     return 0
 
 

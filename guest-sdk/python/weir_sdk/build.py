@@ -26,6 +26,10 @@ class Trouble(Exception):
     """A sentence for the person at the terminal."""
 
 
+class Missing(Trouble):
+    """A tool is missing; the sentence says how to get it."""
+
+
 @dataclass
 class Found:
     """A policy's source and what it needs."""
@@ -87,7 +91,7 @@ def tool() -> str:
     found = str(beside) if beside.is_file() else shutil.which("componentize-py")
     if found:
         return found
-    raise Trouble(f"componentize-py is missing: {sys.executable} -m pip install {NEEDED}")
+    raise Missing(f"componentize-py is missing: {sys.executable} -m pip install {NEEDED}")
 
 
 def build(found: Found, output: Path | None, more_imports: list[str], *, wasi: bool) -> Path:
