@@ -73,7 +73,6 @@ class Gateway:
         # Hours that do not contain this one, nor the next, should the clock move on while this runs.
         hour = time.gmtime().tm_hour
         hours = {"open": 16, "close": 24} if hour < 12 else {"open": 0, "close": 8}
-        # The two calls below that are let through, for each language, and no more: the next is refused.
         (folder / "weir.toml").write_text(SETTINGS.format(folder=folder, per_minute=10_000, **hours))
         self.log = (folder / "log").open("wb")
         command = [weir, "serve", "--config", str(folder / "weir.toml"), "--data-dir", str(folder / "data")]

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Makes bindings/*.d.ts from the interface; with --check, fails where they are stale.
+// Makes bindings/ (types for editors, and a copy of the interface) from the interface; with --check, fails where they are stale.
 // Needs jco: npm install (in this folder).
 import fs from "node:fs";
 import { createRequire } from "node:module";
@@ -32,6 +32,8 @@ for (const [name, bytes] of types) {
   const text = Buffer.from(bytes).toString().replace(/\bbigint\b/g, "number").replace("./weir-policy-types.d.ts", "./types.d.ts").replace(/(weir:policy\/[a-z]+)@[0-9.]+/g, "$1");
   wanted.set(name.replace("interfaces/weir-policy-", ""), text);
 }
+// npm leaves links out of packages, and the build needs the interface itself.
+wanted.set("policy.wit", fs.readFileSync(path.join(here, "wit/policy.wit"), "utf8"));
 const folder = path.join(here, "bindings");
 const there = new Set(fs.existsSync(folder) ? fs.readdirSync(folder) : []);
 if (process.argv.includes("--check")) {

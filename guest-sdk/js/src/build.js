@@ -7,7 +7,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { hooksOf } from "./policy.js";
 
 const SDK = path.dirname(fileURLToPath(import.meta.url));
-const WIT = path.join(SDK, "../wit/policy.wit");
+const WIT = path.join(SDK, "../bindings/policy.wit");
 const TOOLS = {
   esbuild: "esbuild@0.28.2",
   "componentize-qjs": "componentize-qjs@0.4.5",
