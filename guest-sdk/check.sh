@@ -1,0 +1,57 @@
+#!/bin/sh
+# The checks of the SDKs that need no cargo: bindings as the interface has them, and the native tests of
+# each language and of its policy in examples/polyglot. What cannot run here is named, and ends it with 2; a
+# failure ends it with 1. `check.sh c go` runs only these.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+example=$here/../examples/polyglot
+python=${PYTHON:-python3}
+export PYTHONPATH="$here/python${PYTHONPATH:+:$PYTHONPATH}"
+ended=0
+
+run() { # what, then the command
+    what=$1; shift
+    if log=$("$@" 2>&1); then echo "ok       $what"; return; else code=$?; fi
+    if [ $code = 2 ]; then
+        echo "missing  $what: $log"; [ $ended = 0 ] && ended=2
+    else
+        echo "FAILED   $what"; echo "$log" | tail -n 40; ended=1
+    fi
+}
+within() { cd "$1" && shift && "$@"; }
+tool() { command -v "$1" >/dev/null 2>&1 || { echo "$1 is missing" >&2; return 2; }; }
+with() { tool "$1" && shift && "$@"; }
+
+check_c() {
+    run "c: bindings" "$here/c/bindgen.sh" --check
+    run "c: sdk" "$here/c/testing/run.sh" "$here/c/tests/policy.c" "$here/c/tests/test.c" -fsanitize=address,undefined
+    run "c: example" "$here/c/testing/run.sh" "$example/c/guard.c" "$example/c/test.c" -fsanitize=address,undefined
+}
+check_go() {
+    run "go: bindings" "$here/go/bindgen.sh" --check
+    run "go: sdk" within "$here/go" with go go test ./weirtest
+    run "go: example" within "$example/go" with go go test .
+}
+check_js() {
+    run "js: bindings" with node node "$here/js/bindgen.mjs" --check
+    run "js: sdk" within "$here/js" with node sh -c 'node --test tests/*.test.js'
+    run "js: example" with node node "$here/js/src/cli.js" test "$example/js/guard.test.ts"
+}
+pytest() {
+    "$python" -c 'import pytest' 2>/dev/null || { echo "pytest is missing: $python -m pip install pytest"; return 2; }
+    "$python" -m pytest -q -p no:cacheprovider
+}
+check_python() {
+    run "python: bindings" "$here/python/bindgen.sh" --check
+    run "python: sdk" within "$here/python" pytest
+    run "python: example" within "$example/python" pytest
+}
+
+[ $# -gt 0 ] || set -- c go js python
+for language in "$@"; do
+    case $language in
+        c | go | js | python) "check_$language" ;;
+        *) echo "check.sh: no language is called $language: c, go, js, python" >&2; exit 1 ;;
+    esac
+done
+exit $ended

@@ -1,0 +1,18 @@
+// Package export_weir_policy_limit is called by the bindings when the host calls the hook. The SDK puts
+// the policy's own function in.
+package export_weir_policy_limit
+
+import (
+	witTypes "go.bytecodealliance.org/pkg/wit/types"
+
+	"weir/sdk/internal/bindings/weir_policy_limit"
+	"weir/sdk/internal/bindings/weir_policy_types"
+)
+
+// Run is the policy's hook.
+var Run func(call weir_policy_types.Summary) witTypes.Result[[]weir_policy_limit.Rule, weir_policy_types.Denial]
+
+// Limits is the host's call.
+func Limits(call weir_policy_types.Summary) witTypes.Result[[]weir_policy_limit.Rule, weir_policy_types.Denial] {
+	return Run(call)
+}

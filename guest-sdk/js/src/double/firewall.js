@@ -1,0 +1,3 @@
+import { host } from "./host.js";
+
+export const ban = (ip, forMs, reason) => { host().seen.bans.push({ ip, forMs, reason }); };

@@ -1,0 +1,3 @@
+import * as raw from "#host/secrets";
+
+export const get = (name) => raw.get(name) ?? undefined;
