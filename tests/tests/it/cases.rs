@@ -18,6 +18,15 @@ fn cases_of(policy: &str) -> String {
     folder.join(policy).join("cases").display().to_string()
 }
 
+#[test]
+fn the_policy_of_the_five_languages_passes_the_cases_of_all_of_them() {
+    let setup = Setup::bare();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/polyglot/cases");
+    let (file, cases) = (component("polyglot-guard"), folder.display().to_string());
+    let (ok, said) = policy(&setup, &["test", &file, &cases]);
+    assert!(ok && said.contains("12 cases, 12 passed"), "{said}");
+}
+
 fn component(name: &str) -> String {
     policy_file(name).display().to_string()
 }
