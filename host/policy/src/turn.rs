@@ -11,10 +11,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Wake, Waker};
 
+use futures_util::task::AtomicWaker;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Hooks in a row that must end within an epoch until a version that ran long is taken for quick.
@@ -112,9 +114,8 @@ impl Turn {
             let first_in_line = line.acquire_owned().await;
             let slice = slice.acquire_owned().await;
             // With the turn in hand, so that between two slices the worker looks at its connections and
-            // timers, whoever's slices they are. Tokio's own yield lets it, which waking the task at
-            // once does not.
-            tokio::task::yield_now().await;
+            // timers, whoever's slices they are.
+            Round::default().await;
             // Neither is ever closed.
             if let (Ok(first_in_line), Ok(slice)) = (first_in_line, slice) {
                 let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,6 +134,46 @@ impl Turn {
     }
 }
 
+/// Ready when the worker has looked at its connections and timers once. Tokio's own yield sees to that,
+/// which waking the task at once would not; but it ends at the next poll, and hyper may poll a body
+/// sixteen times before it lets the worker go on.
+#[derive(Default)]
+struct Round {
+    begun: bool,
+    over: Arc<Over>,
+}
+
+#[derive(Default)]
+struct Over {
+    is_over: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Over {
+    fn wake(self: Arc<Self>) {
+        self.is_over.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
+impl Future for Round {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.over.task.register(cx.waker());
+        if !std::mem::replace(&mut self.begun, true) {
+            let waker = Waker::from(Arc::clone(&self.over));
+            // It gives its waker to the runtime, for after the round, and is not needed any more.
+            let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&waker));
+        }
+        if self.over.is_over.load(Ordering::Acquire) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
 fn take(held: &Mutex<Option<Held>>) -> Option<Held> {
     held.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
@@ -140,6 +181,25 @@ fn take(held: &Mutex<Option<Held>>) -> Option<Held> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_asks_again_at_once_does_not_shorten_the_round() {
+        let mut round = Round::default();
+        let mut polls = 0;
+        std::future::poll_fn(|cx| {
+            polls += 1;
+            for _ in 0..16 {
+                let polled = Pin::new(&mut round).poll(cx);
+                assert_eq!(polled.is_ready(), polls > 1, "in round {polls}");
+                if polled.is_ready() {
+                    return Poll::Ready(());
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        assert_eq!(polls, 2);
+    }
 
     #[tokio::test]
     async fn long_hooks_take_turns_version_by_version() {
