@@ -62,7 +62,7 @@ bench-policies: build ## Measure: 10,000 swaps under load, and 200 tenants with 
 hostile: build ## Show what hostile policies do to other tenants' calls, with the release build
 	@echo "== hostile: the table is printed at the end, and kept in $(CARGO_TARGET_DIR)/hostile.md"
 	@$(CARGO) test --locked -p weir-tests --test it --no-run
-	@WEIR_BIN="$(CARGO_TARGET_DIR)/release/weir" $(CARGO) test --locked -p weir-tests --test it -- \
+	@HOSTILE_CALLS="$${HOSTILE_CALLS:-300}" WEIR_BIN="$(CARGO_TARGET_DIR)/release/weir" $(CARGO) test --locked -p weir-tests --test it -- \
 		hostile::suite hostile::bombs::what --nocapture --test-threads 1
 
 clean: ## Remove everything that was built
