@@ -42,6 +42,9 @@ const QUOTAS: &str = "[tenant_policies]\nsize_max_bytes = 33554432\nmemory_max_b
 /// What the policies of the suite may have where nothing else is said: an operator's defaults.
 const DEFAULTS: &str = "deadline_ms = 20\nmemory_max_bytes = 16777216";
 
+/// For work that another bound than the deadline ends, also where the machine is slow.
+const PATIENT: &str = "deadline_ms = 250\nmemory_max_bytes = 16777216";
+
 /// The hostile policy: its settings, its configuration, its code.
 pub(super) struct Hostile {
     /// Its settings beside the configuration, a line each, as in a `[[policy]]`.
@@ -68,6 +71,12 @@ impl Hostile {
             config: "",
             code,
         }
+    }
+
+    /// The same with enough time for what it does.
+    pub(super) fn patient(mut self) -> Hostile {
+        self.settings = PATIENT;
+        self
     }
 }
 

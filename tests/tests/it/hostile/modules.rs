@@ -58,6 +58,11 @@ pub(super) fn cases() -> Vec<Case> {
         hostile: Hostile::made(code),
         fate,
     };
+    let patient = |what, code, fate| Case {
+        what,
+        hostile: Hostile::made(code).patient(),
+        fate,
+    };
     let text = |bytes: &str, len| {
         let data = format!("(data (i32.const 512) \"{bytes}\")");
         authorizing(&data, &denying(512, len))
@@ -159,7 +164,7 @@ pub(super) fn cases() -> Vec<Case> {
             after_return("(loop (br 0))"),
             Fails("policy_deadline"),
         ),
-        case(
+        patient(
             "tables that grow",
             authorizing(
                 "(table $t 1 funcref)",
@@ -167,7 +172,7 @@ pub(super) fn cases() -> Vec<Case> {
             ),
             Fails("policy_trapped"),
         ),
-        case(
+        patient(
             "recursion that calls the host at each step",
             policy(
                 &format!("{CLOCK}{ACCESS}"),
