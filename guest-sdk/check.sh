@@ -1,10 +1,14 @@
 #!/bin/sh
-# The checks of the SDKs that need no cargo: bindings as the interface has them, and the native tests of
-# each language and of its policy in examples/polyglot. What cannot run here is named, and ends it with 2; a
-# failure ends it with 1. `check.sh c go` runs only these.
+# The checks of the SDKs that need no cargo: bindings as the interface has them, the native tests of each
+# language and of its policy in examples/polyglot, and the types that TypeScript sees. The tools are those of
+# tools.sh and of the machine. What cannot run here is named, and ends it with 2; a failure ends it with 1.
+# `check.sh c go` runs only these.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 example=$here/../examples/polyglot
+tools=${WEIR_SDK_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/weir/sdk/lang}
+# shellcheck disable=SC1091
+[ ! -f "$tools/env.sh" ] || . "$tools/env.sh"
 python=${PYTHON:-python3}
 export PYTHONPATH="$here/python${PYTHONPATH:+:$PYTHONPATH}"
 ended=0
@@ -36,6 +40,14 @@ check_js() {
     run "js: bindings" with node node "$here/js/bindgen.mjs" --check
     run "js: sdk" within "$here/js" with node sh -c 'node --test tests/*.test.js'
     run "js: example" with node node "$here/js/src/cli.js" test "$example/js/guard.test.ts"
+    run "js: types" within "$here/js" with node types
+}
+# Of the SDK's face and of the policies in TypeScript that use it.
+types() {
+    for place in "${WEIR_JS_TOOLS:-.}" .; do
+        [ -f "$place/node_modules/typescript/bin/tsc" ] && { node "$place/node_modules/typescript/bin/tsc" -p tsconfig.json; return; }
+    done
+    echo "typescript is missing: guest-sdk/tools.sh js, or npm install in guest-sdk/js"; return 2
 }
 pytest() {
     "$python" -c 'import pytest' 2>/dev/null || { echo "pytest is missing: $python -m pip install pytest"; return 2; }
