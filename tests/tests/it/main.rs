@@ -5,6 +5,7 @@
 
 mod admin;
 mod authors;
+mod bare;
 mod bounds;
 mod breaker;
 mod cascade;

@@ -95,7 +95,7 @@ const ROOMS: &[Room] = &[
 ];
 
 /// A crate that is not in the table is a policy: it stands here or below, and knows the kit only.
-const POLICY_FOLDERS: &[&str] = &["policies", "examples"];
+const POLICY_FOLDERS: &[&str] = &["policies", "examples", "tests/bare"];
 
 /// The one room that sees the WebAssembly runtime, and the crates that this means.
 const RUNTIME_ROOM: &str = "weir-policy";
