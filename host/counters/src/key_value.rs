@@ -30,12 +30,18 @@ pub struct KeyValueBounds {
     pub value_bytes: usize,
 }
 
+/// Keys that one namespace may hold, where nobody says otherwise.
+pub const KEYS_MAX: usize = 100_000;
+
+/// Bytes of all its keys and values together.
+pub const TOTAL_MAX_BYTES: usize = 16 << 20;
+
 impl Default for KeyValueBounds {
-    /// 100,000 keys of at most 512 bytes, 1 MiB a value, 16 MiB in all.
+    /// Keys of at most 512 bytes, 1 MiB a value.
     fn default() -> Self {
         Self {
-            keys: 100_000,
-            total_bytes: 16 << 20,
+            keys: KEYS_MAX,
+            total_bytes: TOTAL_MAX_BYTES,
             key_bytes: 512,
             value_bytes: 1 << 20,
         }

@@ -1,5 +1,5 @@
-//! Bounds from the one place where each is defined: the constants of host/policy, and the settings, whose
-//! own page is made from their definitions.
+//! Bounds from the one place where each is defined: constants of the code, and the settings, whose own page
+//! is made from their definitions.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,23 @@ struct Bound {
 pub(crate) struct Bounds(BTreeMap<String, Bound>);
 
 impl Bounds {
-    /// Reads `bounds.rs` and `SETTINGS.md`.
+    /// Reads `bounds.rs`, other files with constants, each with what is put before their names, and
+    /// `SETTINGS.md`.
     ///
-    /// Panics at a constant that it does not understand: it would be missing from the guide.
-    pub(crate) fn of(constants: &str, settings: &str) -> Self {
+    /// Panics at a constant of `bounds.rs` that it does not understand: it would be missing from the guide.
+    pub(crate) fn of(constants: &str, others: &[(&str, String)], settings: &str) -> Self {
         let mut all = BTreeMap::new();
-        read_constants(constants, &mut all);
+        for (name, bound) in read_constants(constants) {
+            let bound = bound.unwrap_or_else(|| panic!("{name} is no number"));
+            all.insert(name, bound);
+        }
+        for (prefix, text) in others {
+            for (name, bound) in read_constants(text) {
+                if let Some(bound) = bound {
+                    all.insert(format!("{prefix}.{name}"), bound);
+                }
+            }
+        }
         read_settings(settings, &mut all);
         Self(all)
     }
@@ -61,31 +72,31 @@ impl Bounds {
     }
 }
 
-/// `/// docs` and `pub const NAME: type = value;`.
-fn read_constants(text: &str, all: &mut BTreeMap<String, Bound>) {
-    let mut docs: Vec<&str> = Vec::new();
+/// `/// docs` and `const NAME: type = value;`, with none for a value that is no number.
+fn read_constants(text: &str) -> Vec<(String, Option<Bound>)> {
+    let (mut docs, mut found): (Vec<&str>, _) = (Vec::new(), Vec::new());
     for line in text.lines().map(str::trim) {
         if let Some(doc) = line.strip_prefix("/// ") {
             docs.push(doc);
             continue;
         }
-        if let Some(constant) = line.strip_prefix("pub const ") {
-            let (name, rest) = constant.split_once(": ").expect("a type");
-            let value = rest
-                .split_once("= ")
-                .and_then(|(_, value)| value.strip_suffix(';'));
-            let value = value
-                .and_then(number)
-                .unwrap_or_else(|| panic!("a number after {constant}"));
-            let bound = Bound {
+        let constant = line.strip_prefix("pub ").unwrap_or(line);
+        if let Some((name, rest)) = constant
+            .strip_prefix("const ")
+            .and_then(|constant| constant.split_once(": "))
+        {
+            let value = rest.split_once("= ");
+            let value = value.and_then(|(_, value)| value.strip_suffix(';'));
+            let bound = value.and_then(number).map(|value| Bound {
                 value: shown(value, name),
                 within: String::new(),
                 meaning: docs.join(" "),
-            };
-            all.insert(name.to_owned(), bound);
+            });
+            found.push((name.to_owned(), bound));
         }
         docs.clear();
     }
+    found
 }
 
 /// `4096`, `100_000`, `64 << 10`.
@@ -146,11 +157,16 @@ fn read_settings(text: &str, all: &mut BTreeMap<String, Bound>) {
 fn bounds_are_read_from_both_places() {
     let constants = "//! Bounds.\n\n/// Bytes of\n/// a key.\npub const KEY_MAX_BYTES: usize = 64 << 10;\n/// Calls.\npub const CALLS_MAX: u32 = 4_096;\n";
     let settings = "## `[runtime]`\n\n| setting | value | default | environment | meaning |\n| --- | --- | --- | --- | --- |\n| `size_max_bytes` | an integer from 1 to 2048 | `1024` | `WEIR_X` | The size. |\n## `[[policy]]`\n| `mode` | enforce, shadow | `\"enforce\"` | Which. |\n";
-    let bounds = Bounds::of(constants, settings);
+    let others = [(
+        "http",
+        "/// Of a body.\nconst BODY_MAX_BYTES: u64 = 1 << 20;\n".to_owned(),
+    )];
+    let bounds = Bounds::of(constants, &others, settings);
     let table = bounds
         .table(&[
             "KEY_MAX_BYTES",
             "CALLS_MAX",
+            "http.BODY_MAX_BYTES",
             "runtime.size_max_bytes",
             "policy.mode",
         ])
@@ -158,6 +174,7 @@ fn bounds_are_read_from_both_places() {
     let expected = "\
 | `KEY_MAX_BYTES` | 64 KiB | fixed | Bytes of a key. |
 | `CALLS_MAX` | 4096 | fixed | Calls. |
+| `http.BODY_MAX_BYTES` | 1 MiB | fixed | Of a body. |
 | `runtime.size_max_bytes` | 1 KiB | 1 to 2 KiB | The size. |
 | `policy.mode` | `\"enforce\"` | enforce, shadow | Which. |
 ";

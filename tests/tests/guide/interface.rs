@@ -223,19 +223,20 @@ fn parsed(text: &str) -> Parsed {
     (resolve, hooks, imports)
 }
 
-/// A doc comment as one paragraph. What looks like a tag would vanish from a page.
+/// A doc comment as one paragraph, without the rulers between the parts of the file.
 fn prose(docs: &Docs) -> String {
-    let text = docs
-        .contents
-        .as_deref()
-        .expect("everything in wit/ has a doc comment");
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = docs.contents.as_deref();
+    let text = text.expect("everything in wit/ has a doc comment");
+    let lines = text.lines().filter(|line| !line.starts_with("----"));
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    words.join(" ")
 }
 
 #[test]
 fn docs_and_types_are_told_as_they_are_written() {
     let newest = "
         package weir:policy@0.2.0;
+        // ------------------------ hooks
         /// May they?
         /// Perhaps.
         interface access {

@@ -42,12 +42,27 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages.into_iter().map(with_text).collect()
 }
 
+/// Where other bounds stand than in host/policy's one place for them, and what is put before their names.
+const CONSTANTS: [(&str, &str); 8] = [
+    ("audit", "host/gateway/src/pipeline/audit.rs"),
+    ("firewall", "host/gateway/src/identify/bans.rs"),
+    ("http", "host/gateway/src/services/outgoing.rs"),
+    ("metrics", "host/gateway/src/telemetry/custom.rs"),
+    ("models", "host/gateway/src/services/tokens.rs"),
+    ("remember", "host/policy/src/remembered.rs"),
+    ("services", "host/gateway/src/services.rs"),
+    ("store", "host/counters/src/key_value.rs"),
+];
+
 fn makers() -> Makers {
+    let newest = read("wit/0.2/policy.wit");
+    let settings = read("host/gateway/SETTINGS.md");
     Makers {
-        interface: Interface::of(&read("wit/0.2/policy.wit"), &read("wit/0.1/policy.wit")),
+        interface: Interface::of(&newest, &read("wit/0.1/policy.wit")),
         bounds: Bounds::of(
             &read("host/policy/src/bounds.rs"),
-            &read("host/gateway/SETTINGS.md"),
+            &CONSTANTS.map(|(prefix, path)| (prefix, read(path))),
+            &settings,
         ),
     }
 }

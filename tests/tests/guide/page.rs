@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `interface NAME` | the WIT docs of an interface: its functions, then its types |
 //! | `hooks`, `imports` | a table of all of them |
-//! | `bounds NAME …` | a table of bounds: constants of `host/policy/src/bounds.rs`, settings as `section.name` |
+//! | `bounds NAME …` | a table of bounds: constants of `host/policy/src/bounds.rs`, others as `what.NAME` (`CONSTANTS` in main.rs), settings as `section.name` |
 //! | `code LANGUAGE PATH FROM TO` | the lines of a file from the first that holds FROM to the next that holds TO; both in quotes |
 
 use crate::bounds::Bounds;
@@ -115,7 +115,7 @@ fn what_is_asked_for_is_made_in_its_place() {
             "package weir:policy@0.2.0;\nworld policy {}\n",
             "package weir:policy@0.1.0;\nworld policy {}\n",
         ),
-        bounds: Bounds::of("", ""),
+        bounds: Bounds::of("", &[], ""),
     };
     let read = |_: &str| "a\n  fn b() {\n  }\nc\n".to_owned();
     let page = |made: &str| {

@@ -13,10 +13,13 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec};
 
 use super::names::{CUSTOM_BUCKETS, CUSTOM_PREFIX};
 
-/// Series (combinations of name and labels) of one policy.
+/// Series (combinations of name and labels) of one policy. What would be one more is dropped.
 const SERIES_MAX: usize = 100;
+/// Bytes of a name. What has a longer one is dropped.
 const NAME_MAX_BYTES: usize = 64;
+/// Labels of one value. What has more is dropped.
 const LABELS_MAX: usize = 8;
+/// Bytes of a label's value.
 const LABEL_VALUE_MAX_BYTES: usize = 128;
 
 /// One policy's own metrics. Counting takes a read lock that only a new series contends for.
