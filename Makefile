@@ -42,6 +42,8 @@ run: build ## Build and start the gateway
 # The program is built together with the tests, so that both share one build of every library; the
 # tests that kill a gateway find it in WEIR_BIN.
 test: policies sdks ## Build and run every test
+	@echo "== examples: those in other languages, to WebAssembly"
+	@examples/build.sh
 	@echo "== test: build the program and the tests (some minutes the first time)"
 	@$(CARGO) build --locked --workspace --lib --bins --examples --tests
 	@echo "== test: run"
@@ -74,5 +76,5 @@ hostile: build ## Show what hostile policies do to other tenants' calls, with th
 
 clean: ## Remove everything that was built
 	@echo "== clean: $(CARGO_TARGET_DIR)"
-	@rm -rf "$(CARGO_TARGET_DIR)/policies" "$(CARGO_TARGET_DIR)"/wasm-*
+	@rm -rf "$(CARGO_TARGET_DIR)/policies" "$(CARGO_TARGET_DIR)/examples" "$(CARGO_TARGET_DIR)"/wasm-*
 	@$(CARGO) clean --quiet

@@ -35,11 +35,14 @@ check_go() {
     run "go: bindings" "$here/go/bindgen.sh" --check
     run "go: sdk" within "$here/go" with go go test ./weirtest
     run "go: example" within "$example/go" with go go test .
+    run "go: cost-aware" within "$here/../examples/cost-aware" with go go test .
 }
 check_js() {
     run "js: bindings" with node node "$here/js/bindgen.mjs" --check
     run "js: sdk" within "$here/js" with node sh -c 'node --test tests/*.test.js'
     run "js: example" with node node "$here/js/src/cli.js" test "$example/js/guard.test.ts"
+    run "js: prompt-screen, eu-only" with node node "$here/js/src/cli.js" test \
+        "$here/../examples/prompt-screen/policy.test.js" "$here/../examples/eu-only/policy.test.ts"
     run "js: types" within "$here/js" with node types
 }
 # Of the SDK's face and of the policies in TypeScript that use it.
@@ -53,10 +56,15 @@ pytest() {
     "$python" -c 'import pytest' 2>/dev/null || { echo "pytest is missing: $python -m pip install pytest"; return 2; }
     "$python" -m pytest -q -p no:cacheprovider
 }
+zoned() {
+    "$python" -c 'import tzdata' 2>/dev/null || { echo "tzdata is missing: $python -m pip install tzdata"; return 2; }
+    pytest
+}
 check_python() {
     run "python: bindings" "$here/python/bindgen.sh" --check
     run "python: sdk" within "$here/python" pytest
     run "python: example" within "$example/python" pytest
+    run "python: business-hours" within "$here/../examples/business-hours" zoned
 }
 
 [ $# -gt 0 ] || set -- c go js python

