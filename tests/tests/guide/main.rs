@@ -64,7 +64,33 @@ fn makers() -> Makers {
             &CONSTANTS.map(|(prefix, path)| (prefix, read(path))),
             &settings,
         ),
+        examples: examples(),
     }
+}
+
+/// What each example is, in the words of its README's heading, and the language of its `policy.toml`.
+fn examples() -> String {
+    let folders = fs::read_dir(root().join("examples")).unwrap();
+    let folders = folders.map(|folder| folder.unwrap().path());
+    let mut folders: Vec<PathBuf> = folders.filter(|path| path.is_dir()).collect();
+    folders.sort();
+    let mut table = "| example | language | what it does |\n| --- | --- | --- |\n".to_owned();
+    for folder in folders {
+        let file = |name| fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let (readme, project) = (file("README.md"), file("policy.toml"));
+        let heading = readme
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("# "));
+        let heading = heading.unwrap_or_else(|| panic!("{}: no README", folder.display()));
+        let (name, what) = heading.split_once(": ").unwrap_or((heading, ""));
+        let mut settings = project.lines().filter_map(|line| line.split_once(" = "));
+        let language = settings.find(|(name, _)| *name == "language");
+        let language = language.map_or("", |(_, value)| value.trim_matches('"'));
+        let path = folder.file_name().unwrap().display();
+        table += &format!("| [{name}](../../examples/{path}/README.md) | {language} | {what} |\n");
+    }
+    table
 }
 
 #[test]

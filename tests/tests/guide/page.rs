@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `interface NAME` | the WIT docs of an interface: its functions, then its types |
 //! | `hooks`, `imports` | a table of all of them |
+//! | `examples` | a table of `examples/`, by the headings of their READMEs |
 //! | `bounds NAME …` | a table of bounds: constants of `host/policy/src/bounds.rs`, others as `what.NAME` (`CONSTANTS` in main.rs), settings as `section.name` |
 //! | `code LANGUAGE PATH FROM TO` | the lines of a file from the first that holds FROM to the next that holds TO; both in quotes |
 
@@ -18,6 +19,8 @@ const END: &str = "<!-- made -->";
 pub(crate) struct Makers {
     pub(crate) interface: Interface,
     pub(crate) bounds: Bounds,
+    /// The table of examples.
+    pub(crate) examples: String,
 }
 
 /// Something that a page asks for.
@@ -80,6 +83,7 @@ pub(crate) fn make(
             ["interface", name] => makers.interface.describe(name)?,
             ["hooks"] => makers.interface.table_of_hooks(),
             ["imports"] => makers.interface.table_of_imports(),
+            ["examples"] => makers.examples.clone(),
             ["bounds", ref names @ ..] => makers.bounds.table(names)?,
             ["code", language, path, from, to] => {
                 excerpt::of(language, path, &read(path), from, to)?
@@ -116,6 +120,7 @@ fn what_is_asked_for_is_made_in_its_place() {
             "package weir:policy@0.1.0;\nworld policy {}\n",
         ),
         bounds: Bounds::of("", &[], ""),
+        examples: String::new(),
     };
     let read = |_: &str| "a\n  fn b() {\n  }\nc\n".to_owned();
     let page = |made: &str| {
