@@ -31,41 +31,22 @@ impl Told for () {
     fn unknown() -> Self {}
 }
 
-impl Told for u32 {
-    fn tell(&self) -> Value {
-        json!(self)
-    }
-    fn told(value: &Value) -> Option<Self> {
-        value.as_u64()?.try_into().ok()
-    }
-    fn unknown() -> Self {
-        0
-    }
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl Told for $number {
+            fn tell(&self) -> Value {
+                json!(self)
+            }
+            fn told(value: &Value) -> Option<Self> {
+                serde_json::from_value(value.clone()).ok()
+            }
+            fn unknown() -> Self {
+                0
+            }
+        }
+    )*};
 }
-
-impl Told for u64 {
-    fn tell(&self) -> Value {
-        json!(self)
-    }
-    fn told(value: &Value) -> Option<Self> {
-        value.as_u64()
-    }
-    fn unknown() -> Self {
-        0
-    }
-}
-
-impl Told for i64 {
-    fn tell(&self) -> Value {
-        json!(self)
-    }
-    fn told(value: &Value) -> Option<Self> {
-        value.as_i64()
-    }
-    fn unknown() -> Self {
-        0
-    }
-}
+numbers!(u32, u64, i64);
 
 impl Told for String {
     fn tell(&self) -> Value {
