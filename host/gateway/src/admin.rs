@@ -18,6 +18,7 @@ mod channel_test;
 mod channels;
 mod error;
 mod health;
+mod journal;
 mod keys;
 mod openapi;
 mod policies;
@@ -141,6 +142,7 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(versions::rollback))
         .routes(routes!(trials::show, trials::begin, trials::end))
         .routes(routes!(trials::approve))
+        .routes(routes!(journal::show))
         .routes(routes!(tenant_policies::list))
         .routes(routes!(
             tenant_policies::show,
@@ -152,6 +154,7 @@ fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(tenant_policies::activate))
         .routes(routes!(tenant_policies::rollback))
         .routes(routes!(tenant_policies::approve))
+        .routes(routes!(tenant_policies::journal))
         .routes(routes!(
             tenant_policies::show_trial,
             tenant_policies::begin_trial,

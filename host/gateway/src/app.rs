@@ -23,6 +23,7 @@ use weir_upstream::{PoolSettings, Tls, TlsSettings};
 use crate::admin::{self, AdminState};
 use crate::config::{self, Config, Loaded, LogFormat, Overrides, Sources};
 use crate::identify::Bans;
+use crate::journal::keep::Keeper;
 use crate::pipeline::Shared;
 use crate::pipeline::audit::AuditQueue;
 use crate::pipeline::budget::Budget;
@@ -221,6 +222,7 @@ impl Core {
             key_values: Arc::clone(&key_values),
             bans: Arc::clone(&bans),
             metrics: Arc::clone(&metrics),
+            journals: Keeper::start(data_dir.journals(), Arc::clone(&metrics))?,
             clock: Arc::clone(clock),
         };
         let control = background.block_on(Control::start(parts, config, sources))?;

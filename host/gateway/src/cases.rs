@@ -7,6 +7,7 @@
 //!
 //! Read first: [`written`] for what a case file says, then [`run`] for what becomes of it.
 
+pub mod again;
 pub mod bench;
 pub mod compare;
 pub mod read;

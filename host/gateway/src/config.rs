@@ -35,8 +35,8 @@ pub use starter::starter_channels;
 pub use types::{Globs, LogLevel, PolicySource, StickyBy};
 pub use written::{
     BalanceSource, Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, FallbackCause,
-    Http2, Isolation, KeyRole, KeyStrategy, Ledger, Limits, Log, LogFormat, Mode, Pins, Prefill,
-    Retry, Runtime, TenantPolicies, Upstream,
+    Http2, Isolation, Journals, KeyRole, KeyStrategy, Ledger, Limits, Log, LogFormat, Mode, Pins,
+    Prefill, Retry, Runtime, TenantPolicies, Upstream,
 };
 
 use report::Report;

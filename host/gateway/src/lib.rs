@@ -11,6 +11,7 @@ pub mod cases;
 pub mod cli;
 pub mod config;
 pub mod identify;
+pub mod journal;
 pub mod keys;
 pub mod measure;
 pub mod pipeline;

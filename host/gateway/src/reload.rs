@@ -42,6 +42,7 @@ use weir_store::Store;
 
 use crate::config::{Config, Sources};
 use crate::identify::Bans;
+use crate::journal::keep::Keeper;
 use crate::pipeline::snapshot::Snapshot;
 use crate::services::HostServices;
 use crate::telemetry::Metrics;
@@ -69,6 +70,8 @@ pub struct ControlParts {
     pub bans: Arc<Bans>,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
+    /// Where the journals of policies go.
+    pub journals: Keeper,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -151,6 +154,11 @@ impl Control {
     /// The present settings of the file, environment and command line.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.published.load().config)
+    }
+
+    /// Where the journals of policies are.
+    pub fn journals(&self) -> Keeper {
+        self.parts.journals.clone()
     }
 
     /// Every policy of the chain in order, with what runs, what failed last and where it comes from.

@@ -18,7 +18,7 @@ use crate::failure::{self, Failure, FailureKind};
 use crate::guests::Guests;
 use crate::hook::Hook;
 use crate::load_error::LoadError;
-use crate::services::CallHost;
+use crate::services::{CallHost, Services};
 use crate::spec::Recycle;
 use crate::state::{State, on_epoch};
 use crate::turn::Turn;
@@ -67,13 +67,15 @@ impl Drop for Instance {
 const AGE_CHECK_CALLS: u32 = 256;
 
 impl Instance {
-    /// Makes an instance and hands it its configuration.
+    /// Makes an instance and hands it its configuration; without services of its own it has the
+    /// engine's.
     pub(crate) async fn start(
         core: &Arc<Core>,
+        services: Option<Arc<dyn Services>>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Box<Self>, LoadError> {
         let turn = Turn::new(&core.pace);
-        let mut store = new_store(core, turn.clone());
+        let mut store = new_store(core, services, turn.clone());
         let failed = |kind| {
             let hook = Hook::Lifecycle;
             LoadError::Start(Failure {
@@ -183,11 +185,11 @@ impl Instance {
     }
 }
 
-fn new_store(core: &Core, turn: Turn) -> Store<State> {
+fn new_store(core: &Core, services: Option<Arc<dyn Services>>, turn: Turn) -> Store<State> {
     let state = State::new(
         Arc::clone(&core.identity),
         Arc::clone(&core.grants),
-        Arc::clone(&core.engine.services),
+        services.unwrap_or_else(|| Arc::clone(&core.engine.services)),
         turn,
         core.spec.memory_max_bytes,
         core.spec.wait_max_ms,

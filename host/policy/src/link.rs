@@ -142,7 +142,7 @@ fn channels(channels: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         shared(store, |call| call.channel_name(channel))
     })?;
     channels.func_wrap("provider", |store, (channel,): (u32,)| {
-        text(store, |call| call.channel_provider(channel).to_owned())
+        text(store, |call| call.channel_provider(channel))
     })?;
     channels.func_wrap("model", |store, (channel,): (u32,)| {
         text(store, |call| call.channel_model(channel))

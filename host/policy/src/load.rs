@@ -226,6 +226,6 @@ impl Engine {
         let Ok(Ok(permit)) = tokio::time::timeout(Duration::from_secs(30), permit).await else {
             return Err(full);
         };
-        Instance::start(core, permit).await.map(drop)
+        Instance::start(core, None, permit).await.map(drop)
     }
 }

@@ -104,7 +104,7 @@ pub trait CallHost: Send + Sync {
     /// The name of the channel with this number; empty where there is none, here as below.
     fn channel_name(&self, channel: u32) -> Arc<str>;
     /// The provider behind it.
-    fn channel_provider(&self, channel: u32) -> &'static str;
+    fn channel_provider(&self, channel: u32) -> String;
     /// What it calls the model of this call.
     fn channel_model(&self, channel: u32) -> String;
     /// A label of it.

@@ -22,7 +22,7 @@ use crate::hook::Hook;
 use crate::instance::Instance;
 use crate::load_error::LoadError;
 use crate::remembered::Remembered;
-use crate::services::CallHost;
+use crate::services::{CallHost, Services};
 use crate::state::State;
 use crate::version::Core;
 
@@ -303,7 +303,7 @@ impl Pool {
         self: &Rc<Self>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Lease, FailureKind> {
-        let instance = start(&self.core, permit).await?;
+        let instance = start(&self.core, None, permit).await?;
         Ok(Lease::new(&Slot::empty(), Some(self), instance))
     }
 
@@ -392,12 +392,13 @@ impl Pool {
     }
 }
 
-/// A new instance, for the data path.
+/// A new instance, for the data path; with services of its own where there are some.
 pub(crate) async fn start(
     core: &Arc<Core>,
+    services: Option<Arc<dyn Services>>,
     permit: OwnedSemaphorePermit,
 ) -> Result<Box<Instance>, FailureKind> {
-    Instance::start(core, permit)
+    Instance::start(core, services, permit)
         .await
         .map_err(|error| match error {
             LoadError::Start(Failure {

@@ -25,7 +25,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::guests::Guests;
 use crate::hook::Hook;
 use crate::remembered::{Caller, Rules};
-use crate::services::CallHost;
+use crate::services::{CallHost, Services};
 use crate::slot::{Pool, Slot};
 use crate::spec::Isolation;
 use crate::state::State;
@@ -58,6 +58,14 @@ pub struct CallScope {
     /// None where no answer is remembered.
     caller: Option<Caller>,
     own: RefCell<Vec<(u64, Rc<Slot>)>>,
+    watched: RefCell<Vec<Watched>>,
+}
+
+/// What the hooks of one version get to see of the world in one call, in place of the usual.
+struct Watched {
+    version: u64,
+    call: Arc<dyn CallHost>,
+    services: Arc<dyn Services>,
 }
 
 impl CallScope {
@@ -67,6 +75,7 @@ impl CallScope {
             call,
             caller: None,
             own: RefCell::new(Vec::new()),
+            watched: RefCell::new(Vec::new()),
         }
     }
 
@@ -78,8 +87,38 @@ impl CallScope {
         }
     }
 
-    pub(crate) fn call(&self) -> Arc<dyn CallHost> {
-        Arc::clone(&self.call)
+    /// From now on this version's hooks see this call and these services, in a new instance that they
+    /// have for themselves: nothing of what they do depends on a call before, or on anything that does
+    /// not go through the two.
+    pub fn watch(&self, version: &Version, call: Arc<dyn CallHost>, services: Arc<dyn Services>) {
+        self.watched.borrow_mut().push(Watched {
+            version: version.core.number,
+            call,
+            services,
+        });
+    }
+
+    /// The call as the hooks of this version see it.
+    fn call_for(&self, core: &Core) -> Arc<dyn CallHost> {
+        let watched = self.watched.borrow();
+        let watched = watched.iter().find(|one| one.version == core.number);
+        Arc::clone(watched.map_or(&self.call, |one| &one.call))
+    }
+
+    /// The services of the hooks of this version, where they are not the usual.
+    fn services_for(&self, core: &Core) -> Option<Arc<dyn Services>> {
+        let watched = self.watched.borrow();
+        let watched = watched.iter().find(|one| one.version == core.number);
+        watched.map(|one| Arc::clone(&one.services))
+    }
+
+    /// Whether the hooks of this version have an instance for themselves in this call.
+    fn isolation(&self, core: &Core) -> Isolation {
+        let watched = self.watched.borrow();
+        if watched.iter().any(|one| one.version == core.number) {
+            return Isolation::Call;
+        }
+        core.spec.isolation
     }
 }
 
@@ -318,11 +357,11 @@ impl Worker {
         }
         let fail = |kind| core.fail(Hook::Events, kind);
         let lease = self.lease(core, scope, true).await.map_err(fail)?;
-        let pool = match core.spec.isolation {
+        let pool = match scope.isolation(core) {
             Isolation::Shared => Some(self.pool(core)),
             Isolation::Call => None,
         };
-        Stream::open(version, scope.call(), pool, lease, summary)
+        Stream::open(version, scope.call_for(core), pool, lease, summary)
             .await
             .map_err(fail)
     }
@@ -394,7 +433,7 @@ impl Worker {
         let core = &version.core;
         let fail = |kind| core.fail(hook, kind);
         let mut lease = self.lease(core, scope, false).await.map_err(fail)?;
-        let answer = lease.run(hook, Some(scope.call()), body).await;
+        let answer = lease.run(hook, Some(scope.call_for(core)), body).await;
         answer
             .map(|answer| (answer, lease.remember_ms()))
             .map_err(fail)

@@ -8,7 +8,7 @@ mod arena;
 mod audit;
 mod bombs;
 mod deeds;
-mod guests;
+pub(crate) mod guests;
 mod modules;
 mod reach;
 mod suite;

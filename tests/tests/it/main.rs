@@ -20,6 +20,7 @@ mod faults;
 mod hangup;
 mod hostile;
 mod interface;
+mod journal;
 mod keys;
 mod limits;
 mod policies;

@@ -15,12 +15,14 @@ const MODULES: &[(&str, &[&str])] = &[
     ("measure", &[]),
     ("keys", &["config", "telemetry", "measure"]),
     ("usage", &["config", "telemetry"]),
+    ("journal", &["telemetry"]),
     (
         "pipeline",
         &[
             "config",
             "telemetry",
             "identify",
+            "journal",
             "measure",
             "keys",
             "usage",
@@ -38,7 +40,7 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("services", &["config", "identify", "telemetry"]),
-    ("cases", &["config", "pipeline"]),
+    ("cases", &["config", "journal", "pipeline"]),
     (
         "reload",
         &[
@@ -46,6 +48,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "config",
             "telemetry",
             "identify",
+            "journal",
             "keys",
             "usage",
             "pipeline",

@@ -42,6 +42,8 @@ pub(super) struct PolicyInput {
     pub(super) tenants: Option<Vec<String>>,
     /// What it may reach besides the call; nothing where nothing is given.
     pub(super) grants: Option<GrantsInput>,
+    /// Of a thousand calls, how many its journal keeps.
+    pub(super) journal_per_thousand: Option<u32>,
     /// Its own configuration, an object.
     #[schema(value_type = Option<Object>)]
     config: Option<Value>,
@@ -101,6 +103,7 @@ fn input_of(policy: &config::Policy, source: String) -> PolicyInput {
             models: policy.grants.models.patterns().to_vec(),
             firewall: policy.grants.firewall,
         }),
+        journal_per_thousand: Some(policy.journal_per_thousand),
         config: Some(policy.config.clone()),
     }
 }

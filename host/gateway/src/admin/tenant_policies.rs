@@ -6,6 +6,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode};
 use weir_store::PolicySetting;
@@ -15,6 +16,7 @@ use super::auth::Caller;
 use super::body::{Asked, Changes, Input, List, Segments, patched};
 use super::chain::{OrderInput, Place, check_order, reorder};
 use super::error::{ApiError, ErrorBody};
+use super::journal::{self, JournalQuery};
 use super::policies::{self, PolicyDetail, PolicyInput, PolicyView};
 use super::tenants::must_exist;
 use super::trials::{Approval, TrialInput, TrialView};
@@ -69,6 +71,9 @@ fn check_quota(input: &PolicyInput, quota: &TenantPolicies) -> Result<(), ApiErr
     };
     within("deadline_ms", input.deadline_ms, quota.deadline_max_ms);
     within("wait_max_ms", input.wait_max_ms, quota.wait_max_ms);
+    let journal = input.journal_per_thousand.map(u64::from);
+    let journal_max = u64::from(quota.journal_per_thousand_max);
+    within("journal_per_thousand", journal, journal_max);
     let memory_max_bytes = u64::try_from(quota.memory_max_bytes).unwrap_or(u64::MAX);
     within("memory_max_bytes", input.memory_max_bytes, memory_max_bytes);
     if input
@@ -324,6 +329,19 @@ pub(super) async fn begin_trial(
 ) -> Result<Json<TrialView>, ApiError> {
     let name = existing(&state, &tenant, &policy).await?;
     Ok(Json(input.begin(&state, &name).await?))
+}
+
+/// The newest calls of the policy's journal, as for the operator's policies.
+#[utoipa::path(get, path = "/admin/v1/tenants/{tenant}/policies/{policy}/journal", tag = "tenant policies", operation_id = "get_tenant_journal",
+    params(("tenant" = String, Path, description = "The tenant's id"), ("policy" = String, Path, description = "The policy's name"), JournalQuery),
+    responses((status = 200, body = String, content_type = "application/x-ndjson"), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn journal(
+    State(state): State<AdminState>,
+    Segments((tenant, policy)): Segments<(String, String)>,
+    Asked(query): Asked<JournalQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let name = existing(&state, &tenant, &policy).await?;
+    journal::lines(&state, name, &query).await
 }
 
 /// What came of the trial so far.

@@ -690,7 +690,7 @@ async fn the_description_has_every_path_and_no_loose_end() {
     }
     assert_eq!(
         description["paths"].as_object().unwrap().len(),
-        42,
+        44,
         "{:?}",
         description["paths"].as_object().unwrap().keys()
     );

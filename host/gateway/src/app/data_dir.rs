@@ -39,6 +39,11 @@ impl DataDir {
         self.0.join("compiled")
     }
 
+    /// Journals of policies.
+    pub fn journals(&self) -> PathBuf {
+        self.0.join("journals")
+    }
+
     /// The admin key: what WEIR_ADMIN_KEY says, else the one made at the first start.
     pub fn admin_key(&self) -> Result<Secret> {
         match given("WEIR_ADMIN_KEY") {

@@ -112,10 +112,11 @@ impl CallHost for Call {
         self.channel(channel)
             .map_or_else(Arc::default, |channel| Arc::from(channel.name.as_str()))
     }
-    fn channel_provider(&self, channel: u32) -> &'static str {
+    fn channel_provider(&self, channel: u32) -> String {
         self.count();
         let channel = self.channel(channel);
-        channel.map_or("", |channel| provider(channel).unwrap_or_default())
+        let provider = channel.and_then(provider);
+        provider.unwrap_or_default().to_owned()
     }
     fn channel_model(&self, channel: u32) -> String {
         self.count();

@@ -18,6 +18,7 @@ use super::host::Host;
 use super::shape;
 use super::stream::{self, Streamed};
 use super::written::{self, Case, File, Given};
+use crate::journal::record::Record;
 use crate::pipeline::hook::operation;
 
 /// Milliseconds that a hook of a case may run in the guest: enough for any that a gateway would let
@@ -143,9 +144,36 @@ impl Runner {
         self.version(config, granted(None, &given)).await
     }
 
+    /// The policy as it was when a call of it was journalled.
+    pub(super) async fn journalled(&mut self, record: &Record) -> Result<Arc<Version>, RunError> {
+        let grants = Grants::from(record.grants.clone());
+        let placeholder = |name: &String| (name.clone(), String::new());
+        // For the instance with which loading tries it; the call has its own answers.
+        self.host.begin(&Given {
+            secrets: Some(grants.secrets.iter().map(placeholder).collect()),
+            clock: Some(written::Clock::Ms(record.time_ms)),
+            ..Given::default()
+        })?;
+        self.load_as(record.config.clone(), grants, record.memory_max_bytes)
+            .await
+    }
+
+    pub(super) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
     async fn version(&mut self, config: &Value, grants: Grants) -> Result<Arc<Version>, RunError> {
-        let config = config.to_string();
-        let known = (config.clone(), format!("{grants:?}"));
+        self.load_as(config.to_string(), grants, MEMORY_MAX_BYTES)
+            .await
+    }
+
+    async fn load_as(
+        &mut self,
+        config: String,
+        grants: Grants,
+        memory_max_bytes: usize,
+    ) -> Result<Arc<Version>, RunError> {
+        let known = (config.clone(), format!("{grants:?} {memory_max_bytes}"));
         if let Some(version) = self.versions.get(&known) {
             return Ok(Arc::clone(version));
         }
@@ -154,7 +182,7 @@ impl Runner {
             deadline_ms: DEADLINE_MS,
             init_deadline_ms: INIT_DEADLINE_MS,
             wait_max_ms: DEADLINE_MS,
-            memory_max_bytes: MEMORY_MAX_BYTES,
+            memory_max_bytes,
             isolation: self.isolation,
             ..VersionSpec::new("policy", config)
         };

@@ -157,7 +157,7 @@ impl Watched {
     }
 }
 
-fn event_of(event: &written::Event) -> StreamEvent<'_> {
+pub(super) fn event_of(event: &written::Event) -> StreamEvent<'_> {
     let choice = event.choice;
     if let Some(text) = &event.text {
         return StreamEvent::Text(policy::TextDelta { choice, text });

@@ -1,6 +1,7 @@
 //! `weir policy …`: the policies of a running gateway and their versions, over its admin API; and a
 //! policy's file on its author's machine (`local`).
 
+mod journal;
 mod local;
 mod replay;
 
@@ -306,6 +307,14 @@ async fn read<T: serde::de::DeserializeOwned>(
     let answer = answer.map_err(|error| broken(&error))?;
     serde_json::from_slice(&answer)
         .map_err(|error| format!("the gateway's answer is not understood: {error}"))
+}
+
+async fn read_text(request: reqwest::RequestBuilder) -> Result<String, String> {
+    sent(request)
+        .await?
+        .text()
+        .await
+        .map_err(|error| broken(&error))
 }
 
 fn with_json(request: reqwest::RequestBuilder, body: &Value) -> reqwest::RequestBuilder {

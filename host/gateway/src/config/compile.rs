@@ -46,6 +46,7 @@ pub(super) fn compile(root: written::Root, sources: &Sources, report: &mut Repor
         upstream: root.upstream,
         ledger: root.ledger,
         runtime: root.runtime,
+        journals: root.journals,
         tenant_policies: root.tenant_policies,
         cooldown: root.cooldown.value,
         retry: root.retry,

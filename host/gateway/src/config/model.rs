@@ -13,8 +13,8 @@ use weir_upstream::{Proxy, Tls};
 use super::types::{Globs, PolicySource, StickyBy};
 use super::written::{
     BalanceSource, Breaker, ChannelDialect, Cooldown, FailureRule, Fake, Fallback, Http2,
-    Isolation, KeyRole, KeyStrategy, Ledger, Limits, Log, Mode, Pins, Prefill, Retry, Runtime,
-    TenantPolicies, Upstream,
+    Isolation, Journals, KeyRole, KeyStrategy, Ledger, Limits, Log, Mode, Pins, Prefill, Retry,
+    Runtime, TenantPolicies, Upstream,
 };
 
 /// The settings that the program runs with.
@@ -48,6 +48,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// What policies may use.
     pub runtime: Runtime,
+    /// Journals of policies.
+    pub journals: Journals,
     /// What tenants may do with policies of their own.
     pub tenant_policies: TenantPolicies,
     /// Rests after failures.
@@ -249,6 +251,8 @@ pub struct Policy {
     pub tenants: Globs,
     /// What it may reach.
     pub grants: Grants,
+    /// Of a thousand calls, how many its journal keeps.
+    pub journal_per_thousand: u32,
     /// Its own configuration; always an object.
     pub config: serde_json::Value,
 }

@@ -28,8 +28,8 @@ pub use channel::{BalanceSource, CallKind, ChannelDialect, Fake, Http2, KeyStrat
 pub use policy::{FailureRule, Isolation, Mode};
 pub(super) use policy::{Grants, Policy, Price};
 pub use sections::{
-    Cooldown, Fallback, FallbackCause, Ledger, Limits, Log, LogFormat, Pins, Retry, Runtime,
-    Upstream,
+    Cooldown, Fallback, FallbackCause, Journals, Ledger, Limits, Log, LogFormat, Pins, Retry,
+    Runtime, Upstream,
 };
 pub use tenant::KeyRole;
 pub(super) use tenant::{Tenant, VirtualKey};
@@ -72,6 +72,8 @@ settings! {
         ledger: Ledger;
         /// What policies may use of the machine: all of them together, unless it says otherwise.
         runtime: Runtime;
+        /// Journals of policies.
+        journals: Journals;
         /// What tenants may do with policies of their own.
         tenant_policies: TenantPolicies;
         /// How long a channel or provider key rests after it failed, where the provider does not say.

@@ -15,14 +15,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use weir_base::Usage;
-use weir_policy::{CallScope, Engine, Hook, Outcome};
+use weir_policy::{CallHost, CallScope, Engine, Hook, Outcome};
 
 use super::call::Call;
 use super::chain::Chain;
 use super::hook::{self, Facts};
+use crate::journal::record;
+use crate::journal::shape::Verdict;
 use crate::telemetry::Metrics;
 
 /// Finished calls on their way to the thread at most.
@@ -205,9 +208,20 @@ async fn show(worker: &weir_policy::Worker, metrics: &Metrics, finished: &Finish
         usage: hook::usage(&finished.usage),
     };
     for binding in finished.chain.with(Hook::Audit, finished.share) {
+        let tape = binding.journal.as_ref().and_then(|journal| {
+            let call: Arc<dyn CallHost> = Arc::<Call>::clone(call);
+            journal.begin(finished.call.id, &call, &scope, &binding.version)
+        });
+        if let Some(tape) = &tape {
+            let finished = record::value(&record::Finished::of(&outcome));
+            tape.hook(Hook::Audit.as_str(), json!({ "outcome": finished }));
+        }
         let started = Instant::now();
         let result = worker.finished(&binding.version, &scope, &outcome).await;
         binding.metrics.ran(Hook::Audit as usize, started.elapsed());
+        if let Some(tape) = &tape {
+            tape.answered(&result.verdict());
+        }
         if let Err(failure) = result {
             metrics.policy_failed(
                 &binding.name,

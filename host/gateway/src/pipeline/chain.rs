@@ -7,6 +7,7 @@ use weir_policy::{Hook, Version};
 use weir_store::{Decider, Decision};
 
 use super::trial::{Part, Trial};
+use crate::journal::Journal;
 use crate::telemetry::PolicyMetrics;
 
 /// What becomes of a call whose policy failed.
@@ -44,6 +45,8 @@ pub struct Binding {
     pub mode: Mode,
     /// The trial that it is part of, beside another version of the policy.
     pub trial: Option<(Arc<Trial>, Part)>,
+    /// Where some of its calls are kept; none where none are.
+    pub journal: Option<Journal>,
     /// Where its metrics go.
     pub metrics: PolicyMetrics,
 }

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::{Value, json};
 use weir_base::{Blame, Fault, Operation};
 use weir_policy::worker::Answer;
 use weir_policy::{CallScope, Denial, Failure, Hook, Rules, Summary};
@@ -15,6 +16,9 @@ use super::chain::{Binding, Mode, OnFailure};
 use super::open::Open;
 use super::trial::Answered;
 use super::worker::Worker;
+use crate::journal::Tape;
+use crate::journal::record::{self, Called};
+use crate::journal::shape::Verdict;
 
 /// The facts that every hook is handed, kept in the shape that the record of them borrows from. Who
 /// calls is not among them: a policy asks for it, see `host.rs`.
@@ -89,23 +93,53 @@ pub struct Running<'a> {
     started: Instant,
     /// What the policy sees where it must not change anything: a copy of the call.
     copy: Option<(CallScope, Arc<Call>)>,
+    /// What takes it down.
+    tape: Option<Arc<Tape>>,
 }
 
 impl<'a> Running<'a> {
     /// Begins a hook call.
     pub fn new(open: &Open, binding: &'a Binding, hook: Hook) -> Self {
+        Self::given(open, binding, hook, |call| json!({ "call": call }))
+    }
+
+    /// The same of a hook that is given more than the call; `given` is all of it, for the journal.
+    pub fn given(
+        open: &Open,
+        binding: &'a Binding,
+        hook: Hook,
+        given: impl FnOnce(Value) -> Value,
+    ) -> Self {
         // Only an edit could tell a shadow from the policy that it shadows.
         let copies = binding.mode == Mode::Shadow && hook == Hook::Rewrite;
         let copy = copies.then(|| {
             let copy = open.call.shadow();
             (CallScope::new(Arc::<Call>::clone(&copy)), copy)
         });
+        let tape = match binding.mode {
+            Mode::Enforce => open.tape(binding),
+            Mode::Shadow => None,
+        };
+        if let Some(tape) = &tape {
+            let name = match hook {
+                Hook::Events => "events.open",
+                other => other.as_str(),
+            };
+            let called = record::value(&Called::of(&open.facts.summary()));
+            tape.hook(name, given(called));
+        }
         Self {
             binding,
             hook,
             started: open.seen_at(),
             copy,
+            tape,
         }
+    }
+
+    /// What takes down what the policy does in this call, where that is wanted.
+    pub fn tape(&self) -> Option<&Arc<Tape>> {
+        self.tape.as_ref()
     }
 
     /// What the policy sees: the call, or a copy of it where it must not change anything.
@@ -120,13 +154,21 @@ impl<'a> Running<'a> {
 
     /// Records the answer. None where the policy has no say: it failed and its failures are
     /// allowed, or it only shadows.
-    pub fn judge<T: Debug>(self, open: &mut Open, answer: Answer<T>) -> Result<Option<T>, Fault> {
+    pub fn judge<T: Debug + Verdict>(
+        self,
+        open: &mut Open,
+        answer: Answer<T>,
+    ) -> Result<Option<T>, Fault> {
         let Self {
             binding,
             hook,
             started,
             copy,
+            tape,
         } = self;
+        if let Some(tape) = tape {
+            tape.answered(&answer.verdict());
+        }
         let elapsed = open.looked_at_clock().duration_since(started);
         binding.metrics.ran(hook as usize, elapsed);
         let (result, verdict) = match answer {

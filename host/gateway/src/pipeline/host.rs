@@ -159,9 +159,9 @@ impl CallHost for Call {
         channel.map_or_else(Arc::default, |channel| Arc::clone(&channel.name))
     }
 
-    fn channel_provider(&self, channel: u32) -> &'static str {
+    fn channel_provider(&self, channel: u32) -> String {
         let channel = self.snapshot.numbered(channel);
-        channel.map_or("", |channel| channel.provider)
+        channel.map_or("", |channel| channel.provider).to_owned()
     }
 
     fn channel_model(&self, channel: u32) -> String {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::Response;
+use serde_json::{Value, json};
 use weir_base::{Blame, Fault};
 use weir_policy::{Failure, Hook, Stream, WholeReply};
 use weir_store::{Decision, Ended};
@@ -30,6 +31,9 @@ use super::relay::{self, Reading, poll_data};
 use super::trial::{Answered, Trial};
 use super::worker::Worker;
 use super::{fault, neutral, target};
+use crate::journal::Tape;
+use crate::journal::record::{self, Called};
+use crate::journal::shape::{self, Verdict};
 
 /// Shows a whole reply to the reply policies; each sees what the ones before it made.
 pub async fn whole(worker: &Rc<Worker>, mut open: Box<Open>, reply: Reply) -> Response<ReplyBody> {
@@ -52,8 +56,7 @@ pub async fn shown_whole(
     let chain = Arc::clone(&open.chain);
     for binding in chain.with(Hook::Reply, open.share) {
         open.looked_at_clock();
-        let running = Running::new(open, binding, Hook::Reply);
-        let answer = {
+        let (running, answer) = {
             let pairs: Vec<(String, String)> = headers
                 .iter()
                 .map(|(name, value)| {
@@ -72,10 +75,17 @@ pub async fn shown_whole(
                 headers: &borrowed,
                 body: &body,
             };
-            worker
+            let running = Running::given(
+                open,
+                binding,
+                Hook::Reply,
+                |call| json!({ "call": call, "reply": shape::whole(&shown) }),
+            );
+            let answer = worker
                 .policies
                 .reply(&binding.version, &open.scope, &open.facts.summary(), &shown)
-                .await
+                .await;
+            (running, answer)
         };
         if let Some(Some(changed)) = running.judge(open, answer)? {
             (status, headers, body) = (
@@ -182,6 +192,8 @@ pub struct Looker {
     failure: Option<Failure>,
     /// What it made of each event, where that is compared with what another version did.
     actions: DefaultHasher,
+    /// What takes it down.
+    tape: Option<Arc<Tape>>,
 }
 
 /// Asks the events policies which of them want to see this stream. None of them: it goes through
@@ -199,6 +211,9 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
             .policies
             .open_stream(&binding.version, &open.scope, &open.facts.summary())
             .await;
+        if let (Some(tape), true) = (running.tape(), opened.is_ok()) {
+            tape.answered(&opened.verdict());
+        }
         match opened {
             Ok(Some(stream)) => lookers.push(Looker {
                 binding: Arc::clone(binding),
@@ -208,6 +223,7 @@ pub async fn open(worker: &Rc<Worker>, open: &mut Open) -> Result<Vec<Looker>, F
                 closed: false,
                 failure: None,
                 actions: DefaultHasher::new(),
+                tape: running.tape().cloned(),
             }),
             Ok(None) => {}
             Err(failure) => {
@@ -408,8 +424,11 @@ impl Looking {
             let summary = open.facts.summary();
             let policies = &open.worker.policies;
             let started = Instant::now();
+            let called = || json!({ "call": record::value(&Called::of(&summary)) });
+            looker.hook("events.open", called);
             let opened = policies.open_stream(version, &open.scope, &summary).await;
             looker.ran(started);
+            looker.answered_with(&opened);
             match opened {
                 Ok(stream) => looker.stream = stream,
                 Err(failure) => looker.failed(failure)?,
@@ -511,8 +530,15 @@ impl Looker {
             return Ok(None);
         };
         let started = Instant::now();
+        if let Some(tape) = &self.tape {
+            tape.hook(
+                "events.push",
+                json!({ "event": shape::event(&neutral::shown(part)) }),
+            );
+        }
         let answer = stream.push(&neutral::shown(part)).await;
         self.ran(started);
+        self.answered_with(&answer);
         let enforced = self.binding.mode == Mode::Enforce;
         match answer {
             Ok(Ok(action)) => {
@@ -552,8 +578,10 @@ impl Looker {
             return Ok(Vec::new());
         };
         let started = Instant::now();
+        self.hook("events.close", || json!({}));
         let held = stream.close().await;
         self.ran(started);
+        self.answered_with(&held);
         self.closed = held.is_ok();
         match held {
             Ok(held) if self.binding.mode == Mode::Enforce => {
@@ -561,6 +589,19 @@ impl Looker {
             }
             Ok(_) => Ok(Vec::new()),
             Err(failure) => self.failed(failure).map(|()| Vec::new()),
+        }
+    }
+
+    /// Takes down what is called, where that is wanted.
+    fn hook(&self, hook: &str, given: impl FnOnce() -> Value) {
+        if let Some(tape) = &self.tape {
+            tape.hook(hook, given());
+        }
+    }
+
+    fn answered_with(&self, answer: &impl Verdict) {
+        if let Some(tape) = &self.tape {
+            tape.answered(&answer.verdict());
         }
     }
 

@@ -1,18 +1,19 @@
 //! A call under way: all that it owes. Whatever ends it, dropping this settles it.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_base::Usage;
 use weir_counters::{Amounts, Reservation};
-use weir_policy::{CallScope, Caller};
+use weir_policy::{CallHost, CallScope, Caller, Version};
 use weir_store::{AttemptRow, Decision, Ended};
 use weir_upstream::Body as UpstreamBody;
 
 use super::attempt::Unheard;
 use super::call::Call;
-use super::chain::Chain;
+use super::chain::{Binding, Chain};
 use super::channel::Channel;
 use super::health::{self, Change, ModelHealth, Pass, failure};
 use super::hook::Facts;
@@ -21,6 +22,7 @@ use super::settle;
 use super::trial::{Answered, Trial, share_of};
 use super::worker::Worker;
 use crate::config::FallbackCause;
+use crate::journal::Tape;
 use crate::keys::{Lease, ProviderKey};
 use crate::measure::FailureKind;
 use crate::telemetry::{AttemptOutcome, Phase};
@@ -69,6 +71,9 @@ pub struct Resumed {
     /// What all attempts that broke off used.
     pub used: Usage,
 }
+
+/// Versions with a journal, each with what takes this call down where it goes into it.
+type Tapes = RefCell<Vec<(Arc<Version>, Option<Arc<Tape>>)>>;
 
 /// An attempt that is being answered. The channel counts it as in flight until this is dropped.
 pub struct Serving {
@@ -184,6 +189,8 @@ pub struct Open {
     pub decisions: Vec<Decision>,
     /// What they answered, those of them that are part of a trial.
     pub answers: Vec<(Arc<Trial>, Answered)>,
+    /// Of each policy with a journal, whether this call goes into it.
+    tapes: Tapes,
     /// Which share of the keys the call's is in, for trials; 0 where there is none.
     pub share: u64,
     /// What was tried so far.
@@ -226,6 +233,7 @@ impl Open {
         };
         Self {
             worker: Rc::clone(worker),
+            tapes: RefCell::default(),
             scope: CallScope::of_caller(Arc::<Call>::clone(&call), caller),
             share: if chain.trials().is_empty() {
                 0
@@ -307,6 +315,20 @@ impl Open {
     pub fn looked_at_clock(&mut self) -> Instant {
         self.seen_at = Instant::now();
         self.seen_at
+    }
+
+    /// What takes down what this policy does in this call, where its journal wants it.
+    pub fn tape(&self, binding: &Binding) -> Option<Arc<Tape>> {
+        let journal = binding.journal.as_ref()?;
+        let mut tapes = self.tapes.borrow_mut();
+        let mut known = tapes.iter();
+        if let Some((_, tape)) = known.find(|(of, _)| Arc::ptr_eq(of, &binding.version)) {
+            return tape.clone();
+        }
+        let call: Arc<dyn CallHost> = Arc::<Call>::clone(&self.call);
+        let tape = journal.begin(self.call.id, &call, &self.scope, &binding.version);
+        tapes.push((Arc::clone(&binding.version), tape.clone()));
+        tape
     }
 
     /// A phase is over; the next begins.

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use serde_json::json;
 use smallvec::SmallVec;
 use weir_base::{Blame, Fault};
 use weir_policy::{Candidate, Hook, RouteAttempt};
@@ -17,6 +18,7 @@ use super::hook::Running;
 use super::offer::Offer;
 use super::open::Open;
 use super::worker::Worker;
+use crate::journal::record::{self, Offered};
 
 /// One try to be made.
 #[derive(Debug, Clone)]
@@ -85,9 +87,12 @@ pub async fn run(
     }
     let mut drafts: SmallVec<[Draft; 8]> = (0..offers.len()).map(Draft::plain).collect();
     for binding in chain.with(Hook::Route, open.share) {
-        let running = Running::new(open, binding, Hook::Route);
+        let candidates = candidates(&offers, &drafts, open.now_ms());
+        let running = Running::given(open, binding, Hook::Route, |call| {
+            let offered: Vec<Offered> = candidates.iter().map(Offered::from).collect();
+            json!({ "call": call, "candidates": record::value(&offered) })
+        });
         let answer = {
-            let candidates = candidates(&offers, &drafts, open.now_ms());
             let summary = open.facts.summary();
             worker
                 .policies

@@ -20,13 +20,14 @@ use super::trials::Tried;
 use super::wanted::{self, Base, Lasting, Wanted};
 use super::watch::{SeenFile, seen_files};
 use super::{Control, Listed};
-use crate::config::{Config, FailureRule, Mode, Sources};
+use crate::config::{self, Config, FailureRule, Journals, Mode, Sources};
 use crate::identify::Directory;
+use crate::journal::{self, Journal};
 use crate::keys::KeyRegistry;
 use crate::pipeline::chain::{self, Binding, Chain, OnFailure};
 use crate::pipeline::snapshot::Snapshot;
 use crate::pipeline::trial::{Part, Trial};
-use crate::services::{PolicyFacts, PolicyView};
+use crate::services::{HostServices, PolicyFacts, PolicyView};
 use crate::usage::PriceBook;
 
 /// Digits of a digest that the ledger and the log show.
@@ -164,7 +165,7 @@ impl Control {
         // From here on nothing fails.
         let bindings: Vec<_> = chosen
             .iter()
-            .flat_map(|chosen| self.bindings(chosen))
+            .flat_map(|chosen| self.bindings(chosen, &config.journals))
             .collect();
         let missing: Vec<_> = chosen
             .iter()
@@ -440,7 +441,7 @@ impl Control {
 
     /// The policy at its place in the chain. The version that is tried comes first, so that it is
     /// asked also where the other refuses.
-    fn bindings(&self, chosen: &Chosen) -> Vec<Placed> {
+    fn bindings(&self, chosen: &Chosen, journals: &Journals) -> Vec<Placed> {
         let policy = &chosen.wanted.policy;
         let Some(running) = &chosen.running else {
             return Vec::new();
@@ -472,6 +473,7 @@ impl Control {
                 },
                 mode,
                 trial,
+                journal: self.journal(policy, journals),
                 metrics: self
                     .parts
                     .metrics
@@ -498,6 +500,20 @@ impl Control {
             binding(&tried.version, tried_mode, part(Part::Tried)),
             binding(&running.version, mode, part(Part::InForce)),
         ]
+    }
+
+    /// The policy's journal, where it has one.
+    fn journal(&self, policy: &config::Policy, journals: &Journals) -> Option<Journal> {
+        let per_thousand = policy.journal_per_thousand;
+        let services = || Arc::<HostServices>::clone(&self.parts.services);
+        let bounds = journal::Bounds {
+            per_thousand,
+            per_minute_max: journals.calls_per_minute_max,
+            call_max_bytes: journals.call_max_bytes,
+        };
+        let keeper = || self.parts.journals.within(journals.max_bytes);
+        let make = || Journal::new(Arc::clone(&policy.name), bounds, services(), keeper());
+        (per_thousand > 0).then(make)
     }
 
     /// Remembers what runs now, and tells of what is new. The snapshot is published already.

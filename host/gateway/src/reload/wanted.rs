@@ -299,6 +299,9 @@ impl Wanted {
         policy.deadline_ms = policy.deadline_ms.min(quota.deadline_max_ms);
         policy.wait_max_ms = policy.wait_max_ms.min(quota.wait_max_ms);
         policy.memory_max_bytes = policy.memory_max_bytes.min(quota.memory_max_bytes);
+        policy.journal_per_thousand = policy
+            .journal_per_thousand
+            .min(quota.journal_per_thousand_max);
         let grants = &mut policy.grants;
         grants.secrets.clear();
         grants.firewall = false;

@@ -45,6 +45,10 @@ pub(super) struct Outgoing(reqwest::Client);
 impl Outgoing {
     /// A client with the certificate authorities that browsers trust.
     pub(super) fn new() -> Result<Self, String> {
+        Self::resolving_by(System)
+    }
+
+    fn resolving_by(names: impl Resolve + 'static) -> Result<Self, String> {
         let mut roots = rustls::RootCertStore::empty();
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -55,7 +59,7 @@ impl Outgoing {
             .with_no_client_auth();
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
-            .dns_resolver(Arc::new(PublicOnly))
+            .dns_resolver(Arc::new(PublicOnly(Arc::new(names))))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -172,16 +176,30 @@ fn describe(error: reqwest::Error) -> String {
     text
 }
 
-/// Names lead to public addresses only. What has no name was looked at before.
-struct PublicOnly;
+/// The machine's own resolver.
+struct System;
 
-impl Resolve for PublicOnly {
+impl Resolve for System {
     fn resolve(&self, name: Name) -> Resolving {
-        let name = name.as_str().to_owned();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found: Vec<_> = found.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Names lead to public addresses only, whatever they lead to a moment later: what is looked at here is
+/// what is connected to. What has no name was looked at before.
+struct PublicOnly<R>(Arc<R>);
+
+impl<R: Resolve + 'static> Resolve for PublicOnly<R> {
+    fn resolve(&self, name: Name) -> Resolving {
+        let names = Arc::clone(&self.0);
         Box::pin(async move {
             // Only gets here where exactly this was granted, see `check_url`; and it is answered
             // here, so that nobody's resolver says what it means.
-            if name == "localhost" {
+            if name.as_str() == "localhost" {
                 let addresses = [
                     IpAddr::from(Ipv4Addr::LOCALHOST),
                     IpAddr::from(Ipv6Addr::LOCALHOST),
@@ -190,12 +208,69 @@ impl Resolve for PublicOnly {
                     Box::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0))) as Addrs,
                 );
             }
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let text = name.as_str().to_owned();
+            let found = names.resolve(name).await?;
             let public: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
             if public.is_empty() {
-                return Err(format!("{name} has no address on the public internet").into());
+                return Err(format!("{text} has no address on the public internet").into());
             }
             Ok(Box::new(public.into_iter()) as Addrs)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A name of an attacker: public when it is asked for first, the machine itself from then on.
+    #[derive(Default)]
+    struct Rebinding(AtomicUsize);
+
+    impl Resolve for Rebinding {
+        fn resolve(&self, _: Name) -> Resolving {
+            let addresses: &[&str] = match self.0.fetch_add(1, Ordering::SeqCst) {
+                0 => &["1.1.1.1:0", "127.0.0.1:0"],
+                1 => &["[::1]:0", "127.0.0.1:0", "169.254.169.254:0"],
+                _ => &["127.0.0.1:0"],
+            };
+            let addresses = addresses.iter().map(|address| address.parse().unwrap());
+            let addresses: Vec<SocketAddr> = addresses.collect();
+            Box::pin(async move { Ok(Box::new(addresses.into_iter()) as Addrs) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_mind_leads_nowhere() {
+        let inside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        inside.set_nonblocking(true).unwrap();
+        let port = inside.local_addr().unwrap().port();
+
+        let names = PublicOnly(Arc::new(Rebinding::default()));
+        let first = names.resolve("rebind.test".parse().unwrap()).await;
+        let first: Vec<SocketAddr> = first.unwrap_or_else(|error| panic!("{error}")).collect();
+        assert_eq!(first, ["1.1.1.1:0".parse().unwrap()]);
+
+        let rebinding = Rebinding(AtomicUsize::new(1));
+        let outgoing = Outgoing::resolving_by(rebinding).unwrap();
+        for _ in 0..2 {
+            let request = HttpRequest {
+                method: "GET".to_owned(),
+                url: format!("http://rebind.test:{port}/"),
+                headers: Vec::new(),
+                body: Vec::new(),
+                timeout_ms: 5_000,
+            };
+            let granted = [format!("rebind.test:{port}")];
+            let request = outgoing.prepare(request, &granted).unwrap();
+            let refused = outgoing.exchange(request).await.unwrap_err();
+            assert!(
+                refused.contains("no address on the public internet"),
+                "{refused}"
+            );
+        }
+        assert!(inside.accept().is_err(), "somebody connected");
     }
 }

@@ -54,6 +54,16 @@ impl Metrics {
         }
     }
 
+    /// A call was written to a policy's journal.
+    pub fn journal_kept(&self) {
+        self.journal_calls.with_label_values(&["kept"]).inc();
+    }
+
+    /// A call that should be in a policy's journal is not.
+    pub fn journal_lost(&self) {
+        self.journal_calls.with_label_values(&["lost"]).inc();
+    }
+
     /// A policy's new version decides from now on.
     pub fn policy_swapped(&self, policy: &str, digest: &str) {
         self.policy_swaps

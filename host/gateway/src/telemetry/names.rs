@@ -34,6 +34,11 @@ pub(super) const AUDIT_LOST: Family = family(
     "Finished calls that no audit policy saw, because too many waited.",
     &[],
 );
+pub(super) const JOURNAL_CALLS: Family = family(
+    "weir_journal_calls_total",
+    "Calls for the journals of policies: kept, or lost because too many waited or a file could not be written.",
+    &["outcome"],
+);
 pub(super) const PHASE_SECONDS: Family = family(
     "weir_phase_seconds",
     "Time that calls spent in a phase.",

@@ -31,7 +31,7 @@ impl Worker {
                 max_ms: cpu.max_ms(),
             });
         }
-        match core.spec.isolation {
+        match scope.isolation(core) {
             Isolation::Shared => {
                 let pool = self.pool(core);
                 match pool.try_take(for_stream) {
@@ -88,7 +88,7 @@ impl Worker {
             Some(permit) => permit,
             None => self.wait_for_permit(wait_until(core)).await?,
         };
-        let lease = Lease::of_call(slot::start(core, permit).await?);
+        let lease = Lease::of_call(slot::start(core, scope.services_for(core), permit).await?);
         let mut own = scope.own.borrow_mut();
         own.retain(|(number, _)| *number != core.number);
         own.push((core.number, Rc::clone(lease.slot())));

@@ -93,8 +93,9 @@ impl CallHost for TestCall {
             .get(channel as usize)
             .map_or_else(Arc::default, |name| Arc::from(*name))
     }
-    fn channel_provider(&self, channel: u32) -> &'static str {
-        CHANNELS.get(channel as usize).map_or("", |_| "openai")
+    fn channel_provider(&self, channel: u32) -> String {
+        let known = CHANNELS.get(channel as usize).map_or("", |_| "openai");
+        known.to_owned()
     }
     fn channel_model(&self, channel: u32) -> String {
         format!("{}/gpt-4o", self.channel_name(channel))

@@ -67,7 +67,7 @@ pub(super) fn authorizing(more: &str, body: &str) -> Vec<u8> {
 }
 
 /// The same for any function that gets `parameters` numbers and gives the address of its answer.
-pub(super) fn module(
+pub(crate) fn module(
     items: &str,
     more: &str,
     export: &str,

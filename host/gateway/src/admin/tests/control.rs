@@ -10,6 +10,7 @@ use weir_store::Store;
 
 use crate::config::{Config, Sources};
 use crate::identify::Bans;
+use crate::journal::keep::Keeper;
 use crate::reload::{Control, ControlParts};
 use crate::services::{HostServices, ServiceParts};
 use crate::telemetry::Metrics;
@@ -44,6 +45,7 @@ pub(super) async fn start(from: Parts<'_>, config: Config, sources: Sources) -> 
         key_values,
         bans: Arc::clone(from.bans),
         metrics: Arc::clone(from.metrics),
+        journals: Keeper::start(from.dir.join("journals"), Arc::clone(from.metrics)).unwrap(),
         clock,
     };
     Control::start(parts, config, sources).await.unwrap()

@@ -9,7 +9,7 @@ use serde_json::Value;
 use weir_policy::Isolation;
 
 use super::local::{io, runner};
-use super::{At, read};
+use super::{At, journal, read};
 use crate::cases::replay::{LedgerCall, PastCall, Replay, Side, recordings};
 
 /// Calls of one page of the ledger.
@@ -20,10 +20,14 @@ const PAGE: u32 = 1_000;
 pub(in crate::cli) struct Arguments {
     /// The component, or a core module made by wit-bindgen.
     file: PathBuf,
-    /// The calls: `ledger` for those of a running gateway; a folder of recorded exchanges; or a file
-    /// with a line of JSON for each call, as the admin API's `calls` has them.
-    #[arg(long, value_name = "ledger|PATH")]
+    /// The calls: `ledger` for those of a running gateway; a folder of recorded exchanges; a file
+    /// with a line of JSON for each call, as the admin API's `calls` has them; or a policy's journal, as
+    /// a file or `journal:NAME`, whose calls run again with the answers that the host gave.
+    #[arg(long, value_name = "ledger|journal:NAME|PATH")]
     from: String,
+    /// With a journal, which holds no secrets: the variable with the value of one.
+    #[arg(long, value_name = "NAME=VARIABLE")]
+    secret: Vec<String>,
     /// The version to compare with; without, what was decided then.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
@@ -54,6 +58,12 @@ struct Page {
 
 /// Does it.
 pub(super) async fn run(arguments: Arguments) -> Result<(String, ExitCode), String> {
+    let (from, max) = (&arguments.from, arguments.max);
+    if let Some(lines) = journal::lines(from, max, &arguments.at).await? {
+        let secrets = journal::secrets(&arguments.secret)?;
+        let (file, lines_to) = (&arguments.file, arguments.lines.as_deref());
+        return journal::play(file, &lines, max, &secrets, lines_to).await;
+    }
     let config = json(&arguments.policy_config, "--policy-config")?;
     let mut old = match &arguments.against {
         None => None,

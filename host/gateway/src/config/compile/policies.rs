@@ -52,6 +52,7 @@ fn compile_one(
         mode: policy.mode,
         tenants: policy.tenants,
         grants: grants(policy.grants, secrets, report),
+        journal_per_thousand: policy.journal_per_thousand,
         config: policy.config.0.into(),
     }
 }
@@ -69,6 +70,7 @@ pub(super) fn default_chain(runtime: &written::Runtime) -> Vec<Policy> {
         mode: Mode::Enforce,
         tenants: Globs::everything(),
         grants: Grants::default(),
+        journal_per_thousand: 0,
         config: serde_json::Value::Object(serde_json::Map::new()),
     };
     BUILTIN_POLICIES.into_iter().map(policy).collect()

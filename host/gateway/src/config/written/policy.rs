@@ -58,6 +58,10 @@ settings! {
         tenants: Globs = Globs::everything();
         /// What the policy may reach besides the call. Nothing, unless it stands here.
         grants: Grants;
+        /// Of a thousand calls, how many are kept in the policy's journal with every answer that the host gave
+        /// the policy, so that `weir policy replay` runs them again as they were. It holds what callers
+        /// said, as far as the policy looked at it.
+        journal_per_thousand: u32 = 0, within 0..=1_000;
         /// Goes to the policy as JSON; what may stand here is the policy's to say.
         config: FreeTable;
     }

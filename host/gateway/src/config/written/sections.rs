@@ -142,6 +142,18 @@ settings! {
 }
 
 settings! {
+    /// Journals of policies (`journal_per_thousand` of a `[[policy]]`), in `journals` under the data folder.
+    pub struct Journals {
+        /// Calls of one policy that are kept within a minute.
+        calls_per_minute_max: u32 = 60, within 1..=1_000_000;
+        /// What is kept of one call; what comes after is left out.
+        call_max_bytes: usize = 1_048_576, within 1_024..=67_108_864;
+        /// The journal of one policy. When half of that is full, the other half is written anew.
+        max_bytes: usize = 16_777_216, within 65_536..=17_179_869_184;
+    }
+}
+
+settings! {
     /// How long a channel or provider key rests after it failed.
     pub struct Cooldown {
         /// The first rest; each further one in a row is twice as long.

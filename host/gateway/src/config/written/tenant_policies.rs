@@ -30,6 +30,9 @@ settings! {
         log_lines_per_minute: u32 = 600, within 0..=1_000_000;
         /// Requests and questions to models that all policies of a tenant may send within a minute.
         outgoing_per_minute: u32 = 600, within 0..=1_000_000;
+        /// Of a thousand calls, how many a tenant's policy may keep in its journal, which the tenant's authors
+        /// read. 0: tenants' policies have none.
+        journal_per_thousand_max: u32 = 0, within 0..=1_000;
         /// Hosts that a tenant may grant its policies: `api.example.com`, `*.example.com`, or `*` for
         /// every host with a public address. Private addresses are never reached.
         http: Vec<String>;

@@ -17,6 +17,7 @@ use weir_store::{MasterKey, PolicySetting, Store, StoreSettings};
 
 use crate::config::{self, SettingsFile, Sources};
 use crate::identify::Bans;
+use crate::journal::keep::Keeper;
 use crate::reload::{Control, ControlError, ControlParts, PolicyStatus};
 use crate::services::{HostServices, ServiceParts};
 use crate::telemetry::Metrics;
@@ -106,6 +107,7 @@ impl Bench {
             limits: Arc::new(Limits::new(Arc::clone(&clock))),
             key_values,
             bans,
+            journals: Keeper::start(dir.path().join("journals"), Arc::clone(&metrics)).unwrap(),
             metrics,
             clock,
         };
@@ -569,8 +571,8 @@ impl CallHost for TestCall {
     fn channel_name(&self, _: u32) -> Arc<str> {
         Arc::default()
     }
-    fn channel_provider(&self, _: u32) -> &'static str {
-        ""
+    fn channel_provider(&self, _: u32) -> String {
+        String::new()
     }
     fn channel_model(&self, _: u32) -> String {
         String::new()
