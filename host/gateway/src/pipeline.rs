@@ -24,7 +24,7 @@ mod host;
 mod identify;
 pub mod inner;
 mod limit;
-mod look;
+pub(crate) mod look;
 pub(crate) mod neutral;
 mod offer;
 mod open;

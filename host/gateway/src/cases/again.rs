@@ -14,6 +14,7 @@ use super::written;
 use crate::journal::Tape;
 use crate::journal::record::{Called, FORM, Finished, Offered, Record, Step};
 use crate::journal::shape::{self, Verdict};
+use crate::pipeline::neutral;
 
 /// Failures that say how long something took, or what else the machine did.
 const OF_TIME: [&str; 5] = [
@@ -191,7 +192,10 @@ impl<'p> Playing<'p> {
             return Ok(held.verdict());
         }
         let event: written::Event = part(given, "event")?;
-        let verdict = stream.push(&event_of(&event)).await.verdict();
+        let verdict = stream
+            .push(&neutral::shown(&event_of(&event)))
+            .await
+            .verdict();
         self.stream = Some(stream);
         Ok(verdict)
     }

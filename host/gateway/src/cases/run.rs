@@ -484,18 +484,19 @@ impl<'r> Running<'r> {
             ..*facts
         };
         let summary = self.summary(&facts);
-        let opened = self
-            .worker
-            .open_stream(self.version, &self.scope, &summary)
-            .await?;
-        let Some(opened) = opened else {
+        let open = async || {
+            self.worker
+                .open_stream(self.version, &self.scope, &summary)
+                .await
+        };
+        let Some(opened) = open().await? else {
             return Ok(None);
         };
         let streamed = match (&given.stream, &given.events) {
-            (Some(text), _) => stream::on_the_wire(opened, self.call.dialect, text).await?,
+            (Some(text), _) => stream::on_the_wire(opened, open, self.call.dialect, text).await?,
             (None, events) => {
                 let events = events.as_deref().unwrap_or_default();
-                stream::in_the_neutral_view(opened, events).await?
+                stream::in_the_neutral_view(opened, open, events).await?
             }
         };
         Ok(Some(streamed))

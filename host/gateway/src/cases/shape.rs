@@ -6,7 +6,7 @@ use weir_policy::RouteAttempt;
 use weir_wire::json as wire;
 
 use super::call::{Asked, Call};
-pub(super) use crate::journal::shape::{body, denial, event, new_event, response, rules};
+pub(super) use crate::journal::shape::{body, denial, event, response, rules};
 
 /// The attempts of `route`: a channel's name where nothing else is said of it.
 pub(super) fn attempts(call: &Call, attempts: &[RouteAttempt]) -> Value {

@@ -492,20 +492,22 @@ impl Looking {
 }
 
 /// Whether the reply itself is in it, rather than something about the reply.
-fn is_content(part: &Event) -> bool {
+/// Whether it is a part of the answer.
+pub fn is_content(part: &Event) -> bool {
     matches!(
         part,
         Event::Text(_) | Event::Reasoning(_) | Event::ToolCall(_)
     )
 }
 
-fn is_end(part: &Event) -> bool {
+/// Whether an answer ends with it.
+pub fn is_end(part: &Event) -> bool {
     matches!(part, Event::Finish(_))
 }
 
 /// Puts what was held back behind the content of the event with which a reply closes, and ahead of
 /// what says that it closes.
-fn put_before_end(mut held: Vec<Event>, seen: &[Event], actions: &mut [Action]) {
+pub fn put_before_end(mut held: Vec<Event>, seen: &[Event], actions: &mut [Action]) {
     let end = seen.iter().zip(actions).find(|(part, _)| !is_content(part));
     let Some((part, action)) = end.filter(|_| !held.is_empty()) else {
         return;
