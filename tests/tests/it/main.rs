@@ -21,6 +21,7 @@ mod hostile;
 mod interface;
 mod keys;
 mod limits;
+mod new;
 mod policies;
 mod questions;
 mod replay;
