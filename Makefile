@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools policies sdks build run test lint bench bench-policies hostile clean
+.PHONY: help tools sdk-tools sdks policies build run test lint bench bench-policies hostile clean
 
 # Absolute, because policies/build.sh, the gateway's build script and the tests all look there.
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -20,16 +20,19 @@ tools:
 	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing. Install Rust: https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "make: a C compiler is missing (SQLite and the cryptography are C). On Debian: apt-get install gcc libc6-dev" >&2; exit 1; }
 
+# What policies in other languages are built and tested with. What cannot be had on a machine (a language, no
+# network) is named and passed over; in CI it fails.
+sdk-tools:
+	@echo "== sdk-tools: for Go, JavaScript, Python and C, in ~/.cache/weir (some minutes the first time)"
+	@guest-sdk/tools.sh python js c go bindings || { [ $$? = 2 ] && [ "$${CI:-}" != true ]; }
+
+sdks: sdk-tools ## Check the SDKs of other languages: bindings, tests, types
+	@echo "== sdks: bindings, tests, types"
+	@guest-sdk/check.sh || { [ $$? = 2 ] && [ "$${CI:-}" != true ]; }
+
 policies: tools ## Build the policies to WebAssembly
 	@echo "== policies: to WebAssembly, in $(CARGO_TARGET_DIR)/policies"
 	@policies/build.sh
-
-# What cannot be had on a machine (another language, no network) is named and passed over; in CI it fails.
-sdks: ## Check the SDKs of other languages, after getting their tools into ~/.cache/weir
-	@echo "== sdks: tools (some minutes the first time)"
-	@guest-sdk/tools.sh python js c go bindings || { [ $$? = 2 ] && [ "$${CI:-}" != true ]; }
-	@echo "== sdks: bindings, tests, types"
-	@guest-sdk/check.sh || { [ $$? = 2 ] && [ "$${CI:-}" != true ]; }
 
 build: policies ## Build the program, with the policies inside it
 	@echo "== build: the program, in $(CARGO_TARGET_DIR)/release/weir (some minutes the first time)"

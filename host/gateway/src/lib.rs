@@ -15,6 +15,7 @@ pub mod journal;
 pub mod keys;
 pub mod measure;
 pub mod pipeline;
+pub mod project;
 pub mod reload;
 pub mod server;
 pub mod services;

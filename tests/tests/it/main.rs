@@ -23,6 +23,7 @@ mod interface;
 mod journal;
 mod keys;
 mod limits;
+mod new;
 mod policies;
 mod questions;
 mod replay;

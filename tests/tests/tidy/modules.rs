@@ -41,6 +41,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     ("services", &["config", "identify", "telemetry"]),
     ("cases", &["config", "journal", "pipeline"]),
+    ("project", &["config"]),
     (
         "reload",
         &[
