@@ -180,8 +180,6 @@ fn the_oldest_answers_make_room_for_new_ones() {
         assert!(!ask(number));
     }
     let [last, first] = [79, 0].map(&ask);
-    eprintln!("{}", running.gateway.log());
-    eprintln!("{} {} {} {}", running.metric("stored", &[]), running.metric("not_stored", &[]), running.metric("evicted", &[]), running.metric("bypassed", &[]));
     assert_eq!((last, first), (true, false));
     assert!(running.metric("evicted", &[]) >= 10.0);
     assert_eq!(running.metric("not_stored", &[]), 0.0);
