@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds policies to WebAssembly and leaves them in ${CARGO_TARGET_DIR:-target}/policies/<name>.wasm.
 #
-#   policies/build.sh              every policy that the tests want: weir-policy-*, polyglot-guard
+#   policies/build.sh              every policy that the tests want: weir-policy-*, the examples in Rust
 #   policies/build.sh only-gpt …   the named crates of the workspace
 #
 # It finds out by itself how this machine can compile to wasm32-unknown-unknown, in this order, so
@@ -113,7 +113,7 @@ build() {
 
 if [ $# = 0 ]; then
     set -- $(sed -n 's/^name = "\(weir-policy-.*\)"$/\1/p' policies/*/Cargo.toml policies/testing/*/Cargo.toml) \
-        polyglot-guard
+        polyglot-guard pii-redaction response-cache
 fi
 crates=$*
 for crate in $crates; do set -- "$@" -p "$crate"; shift; done

@@ -9,15 +9,25 @@ use crate::gateway::build_folder;
 /// Where the policy of this name is, as WebAssembly.
 #[track_caller]
 pub fn policy_file(name: &str) -> PathBuf {
-    let folder = std::env::var_os("WEIR_POLICY_FILES").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| build_folder().join("policies"));
-    let file = folder.join(format!("{name}.wasm"));
+    let file = place_of(name);
     assert!(
         file.exists(),
         "{} is missing: run `make test`, which builds the policies",
         file.display()
     );
     file
+}
+
+/// Where the policy of this name is; none where it was not built, as those are not whose language's
+/// tools a machine lacks.
+pub fn built_policy(name: &str) -> Option<PathBuf> {
+    Some(place_of(name)).filter(|file| file.exists())
+}
+
+fn place_of(name: &str) -> PathBuf {
+    let folder = std::env::var_os("WEIR_POLICY_FILES").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| build_folder().join("policies"));
+    folder.join(format!("{name}.wasm"))
 }
 
 /// The policy of this name as WebAssembly.

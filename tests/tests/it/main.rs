@@ -15,6 +15,7 @@ mod crash;
 mod dialects;
 mod disk;
 mod events;
+mod examples;
 mod faults;
 mod hangup;
 mod hostile;

@@ -1,0 +1,258 @@
+//! The examples, as a reader of their READMEs runs them: each with its own `gateway.toml` and cases.
+//!
+//! An example's settings are taken as they stand but for what a test machine needs: ports, folders, time
+//! for a busy machine, and providers where a test wants one that it can look into.
+
+mod canary;
+mod pii_redaction;
+mod reply_schema;
+mod response_cache;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use weir_tests::{Client, Gateway, Provider, Reply, Setup, built_policy};
+
+use crate::skip;
+
+/// Lines of the top of `gateway.toml` that the harness sets itself.
+const OURS: [&str; 5] = [
+    "listen",
+    "admin_listen",
+    "data_dir",
+    "policies_dir",
+    "workers",
+];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples")
+        .join(name)
+}
+
+/// One example whose component is built.
+struct Example {
+    name: String,
+    component: PathBuf,
+    settings: String,
+}
+
+impl Example {
+    /// The example of this name; none, and said so, where its component could not be built here.
+    fn named(name: &str) -> Option<Example> {
+        let Some(component) = built_policy(name) else {
+            skip(
+                "WEIR_EXAMPLES",
+                &format!("examples/{name} is not built: see examples/build.sh"),
+            );
+            return None;
+        };
+        let path = folder(name).join("gateway.toml");
+        let settings =
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Some(Example {
+            name: name.to_owned(),
+            component,
+            settings,
+        })
+    }
+
+    /// The same with another text in its settings, which must stand there.
+    #[must_use]
+    fn with(mut self, text: &str, instead: &str) -> Example {
+        assert!(
+            self.settings.contains(text),
+            "{text} is not in {}",
+            self.settings
+        );
+        self.settings = self.settings.replace(text, instead);
+        self
+    }
+
+    /// The same with a provider of the test's behind the channel of this name, in place of the built-in one.
+    #[must_use]
+    fn behind(mut self, channel: &str, dialect: &str, provider: &Provider) -> Example {
+        let named = format!("name = \"{channel}\"");
+        let mut found = false;
+        let blocks = self.settings.split("\n[[").map(|block| {
+            if !block.starts_with("channel]]") || !block.lines().any(|line| line == named) {
+                return block.to_owned();
+            }
+            found = true;
+            // What the built-in provider is told stands in a table of its own.
+            let own = block.split("\n[channel.fake]").next().unwrap_or_default();
+            let kept: Vec<&str> = own
+                .lines()
+                .skip(1)
+                .filter(|line| *line != named && !line.starts_with("dialect ="))
+                .collect();
+            provider
+                .channel(dialect, channel, &kept.join("\n"))
+                .trim_start_matches("\n[[")
+                .to_owned()
+        });
+        let settings = blocks.collect::<Vec<_>>().join("\n[[");
+        assert!(found, "no channel {channel} in {}", self.settings);
+        self.settings = settings;
+        self
+    }
+
+    /// What a caller sends as the key of this name.
+    #[track_caller]
+    fn secret(&self, key: &str) -> String {
+        let named = format!("name = \"{key}\"");
+        let blocks = self.settings.split("\n[[").filter(|block| {
+            block.starts_with("tenant.key]]") && block.lines().any(|line| line == named)
+        });
+        let secret = blocks
+            .flat_map(str::lines)
+            .find_map(|line| line.strip_prefix("secret = \"plain:")?.strip_suffix('"'));
+        secret
+            .unwrap_or_else(|| panic!("no key {key} with a secret in {}", self.settings))
+            .to_owned()
+    }
+
+    /// A folder with its settings, as the harness wants them, and its component.
+    fn setup(&self) -> Setup {
+        let mut lines = Vec::new();
+        let mut at_top = true;
+        for line in self.settings.lines() {
+            at_top &= !line.starts_with('[');
+            let name = line.split(" =").next().unwrap_or_default();
+            if line.starts_with("deadline_ms =") || at_top && OURS.contains(&name) {
+                continue;
+            }
+            lines.push(line);
+            if line.starts_with("source =") {
+                // The machine is busy with other tests.
+                lines.push("deadline_ms = 5000");
+            }
+        }
+        let component = fs::read(&self.component).expect("a component");
+        Setup::new(&lines.join("\n")).write(&format!("{}.wasm", self.name), component)
+    }
+
+    /// Its gateway, running.
+    #[track_caller]
+    fn start(self) -> Running {
+        Running {
+            gateway: self.setup().start(),
+            example: self,
+        }
+    }
+}
+
+/// An example's gateway.
+struct Running {
+    example: Example,
+    gateway: Gateway,
+}
+
+impl Running {
+    /// A caller with the key of this name.
+    #[track_caller]
+    fn caller(&self, key: &str) -> Client {
+        self.gateway.client(&self.example.secret(key))
+    }
+
+    /// The sum of all series of the policy's own metric whose labels hold all of these.
+    #[track_caller]
+    fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let text = self.gateway.admin().get("/metrics").expect(200).text();
+        let policy = format!("policy=\"{}\"", self.example.name);
+        let wanted: Vec<String> = labels
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{value}\""))
+            .collect();
+        let series = text.lines().filter(|line| {
+            !line.starts_with('#')
+                && line.contains(name)
+                && line.contains(&policy)
+                && wanted.iter().all(|label| line.contains(label))
+        });
+        series
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+}
+
+/// The JSON of the events of a streamed reply.
+fn events(reply: &Reply) -> Vec<Value> {
+    let text = reply.text();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
+    data.filter_map(|data| serde_json::from_str(data.trim()).ok())
+        .collect()
+}
+
+/// The text of a streamed reply, in whatever dialect it is.
+fn streamed_text(reply: &Reply) -> String {
+    let piece = |event: &Value| {
+        let parts = event["candidates"][0]["content"]["parts"].as_array();
+        let of_gemini = parts.into_iter().flatten().map(|part| part["text"].clone());
+        let candidates = [
+            event["choices"][0]["delta"]["content"].clone(),
+            match event["type"].as_str() {
+                Some("response.output_text.delta") => event["delta"].clone(),
+                Some("content_block_delta") => event["delta"]["text"].clone(),
+                _ => Value::Null,
+            },
+        ];
+        let texts: Vec<String> = candidates
+            .into_iter()
+            .chain(of_gemini)
+            .filter_map(|text| Some(text.as_str()?.to_owned()))
+            .collect();
+        texts.concat()
+    };
+    events(reply).iter().map(piece).collect()
+}
+
+/// All examples that are a whole folder: those with settings of a gateway.
+fn all() -> Vec<String> {
+    let folders = fs::read_dir(folder("")).expect("examples");
+    let mut names: Vec<String> = folders
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().join("gateway.toml").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(!names.is_empty(), "no examples");
+    names
+}
+
+#[test]
+fn every_example_passes_its_own_cases() {
+    for name in all() {
+        let Some(example) = Example::named(&name) else {
+            continue;
+        };
+        let setup = Setup::bare().env("XDG_CACHE_HOME", "cache");
+        let (file, cases) = (
+            example.component.display().to_string(),
+            folder(&name).join("cases").display().to_string(),
+        );
+        let output = setup.run_to_end(&["policy", "test", &file, &cases]);
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{name}:\n{said}");
+        assert!(!said.contains("\n0 cases"), "{name}:\n{said}");
+    }
+}
+
+#[test]
+fn every_example_has_settings_in_order_and_a_readme() {
+    for name in all() {
+        let readme = fs::read_to_string(folder(&name).join("README.md")).unwrap_or_default();
+        assert!(readme.starts_with("# "), "examples/{name} has no README.md");
+        let Some(example) = Example::named(&name) else {
+            continue;
+        };
+        // As it stands, but for the component that the README has the reader put there.
+        let setup = Setup::bare().write("gateway.toml", &example.settings);
+        let component = fs::read(&example.component).expect("a component");
+        let setup = setup.write(&format!("{name}.wasm"), component);
+        let output = setup.run_to_end(&["config", "check", "--config", "gateway.toml"]);
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{name}:\n{said}");
+    }
+}
