@@ -21,7 +21,7 @@ pub const ADMIN_KEY: &str = "weir-test-admin-key";
 const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// How long a start may take: it compiles policies, on a machine that runs other tests beside.
-const START_MAX: Duration = Duration::from_secs(240);
+const START_MAX: Duration = Duration::from_secs(180);
 
 /// The folder into which cargo builds: the parent of `debug` and `release`.
 pub(crate) fn build_folder() -> PathBuf {

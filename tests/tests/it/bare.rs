@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use weir_tests::{Gateway, Setup, policy_file};
+use weir_tests::{Setup, compiled_cache, policy_file};
 
 use crate::{FAKE, skip};
 
@@ -44,10 +44,17 @@ fn target() -> PathBuf {
 /// What one language's component does, as every other's.
 fn decides(language: &str) {
     let Some(file) = built(language) else { return };
-    let setup = Setup::bare();
+    // Deadlines are for what must go over them: these tests share a machine with compilers.
+    let setup = Setup::new(&format!(
+        "{FAKE}[[policy]]\nname = \"bare\"\nsource = \"file:{}\"\ndeadline_ms = 5000\n",
+        file.display()
+    ));
+    let setup = setup.compiled(&file);
     let cases = sources().join("cases");
     let mut command = setup.command(&["policy", "test"]);
-    let output = command.arg(&file).arg(cases).output().unwrap();
+    command.arg(&file).arg(cases);
+    let output = command.env("XDG_CACHE_HOME", compiled_cache()).output();
+    let output = output.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && said.contains("3 cases, 3 passed"),
@@ -55,11 +62,7 @@ fn decides(language: &str) {
         String::from_utf8_lossy(&output.stderr)
     );
 
-    // Deadlines are for what must go over them: these tests share a machine with compilers.
-    let gateway = Gateway::start(&format!(
-        "[runtime]\ncompile_timeout_ms = 600000\n{FAKE}[[policy]]\nname = \"bare\"\nsource = \"file:{}\"\ndeadline_ms = 5000\n",
-        file.display()
-    ));
+    let gateway = setup.start();
     assert_eq!(gateway.policy("bare")["running"]["interface"], "0.2");
     let denied = gateway.acme().chat("forbidden").expect(403);
     assert_eq!(denied.code(), "model_denied");

@@ -3,8 +3,13 @@
 //! An example's settings are taken as they stand but for what a test machine needs: ports, folders, time
 //! for a busy machine, and providers where a test wants one that it can look into.
 
+mod business_hours;
 mod canary;
+mod cost_aware;
+mod eu_only;
 mod pii_redaction;
+mod polyglot;
+mod prompt_screen;
 mod reply_schema;
 mod response_cache;
 
@@ -113,8 +118,8 @@ impl Example {
             .to_owned()
     }
 
-    /// A folder with its settings, as the harness wants them, and its component.
-    fn setup(&self) -> Setup {
+    /// Its settings, as the harness wants them.
+    fn toml(&self) -> String {
         let mut lines = Vec::new();
         let mut at_top = true;
         for line in self.settings.lines() {
@@ -129,8 +134,15 @@ impl Example {
                 lines.push("deadline_ms = 5000");
             }
         }
+        lines.join("\n")
+    }
+
+    /// A folder with these, and its component.
+    fn setup(&self) -> Setup {
         let component = fs::read(&self.component).expect("a component");
-        let setup = Setup::new(&lines.join("\n")).compiled(&self.component);
+        // Compiling an interpreter takes long on a busy machine.
+        let setup = Setup::new(&self.toml()).env("WEIR_RUNTIME_COMPILE_TIMEOUT_MS", "170000");
+        let setup = setup.compiled(&self.component);
         setup.write(&format!("{}.wasm", self.name), component)
     }
 
@@ -151,6 +163,11 @@ struct Running {
 }
 
 impl Running {
+    /// Puts the settings of this example in their place, while it runs.
+    fn configure(&self, changed: &Example) {
+        self.gateway.configure(&changed.toml());
+    }
+
     /// A caller with the key of this name.
     #[track_caller]
     fn caller(&self, key: &str) -> Client {
