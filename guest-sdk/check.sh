@@ -1,6 +1,6 @@
 #!/bin/sh
 # The checks of the SDKs that need no cargo: bindings as the interface has them, the native tests of each
-# language and of its policy in examples/polyglot, and the types that TypeScript sees. The tools are those of
+# language and of its policies in examples/, and the types that TypeScript sees. The tools are those of
 # tools.sh and of the machine. What cannot run here is named, and ends it with 2; a failure ends it with 1.
 # `check.sh c go` runs only these.
 set -u
@@ -30,12 +30,15 @@ check_c() {
     run "c: bindings" "$here/c/bindgen.sh" --check
     run "c: sdk" "$here/c/testing/run.sh" "$here/c/tests/policy.c" "$here/c/tests/test.c" -fsanitize=address,undefined
     run "c: example" "$here/c/testing/run.sh" "$example/c/guard.c" "$example/c/test.c" -fsanitize=address,undefined
+    run "c: canary" "$here/c/testing/run.sh" "$here/../examples/canary/canary.c" "$here/../examples/canary/test.c" \
+        -fsanitize=address,undefined
 }
 check_go() {
     run "go: bindings" "$here/go/bindgen.sh" --check
     run "go: sdk" within "$here/go" with go go test ./weirtest
     run "go: example" within "$example/go" with go go test .
     run "go: cost-aware" within "$here/../examples/cost-aware" with go go test .
+    run "go: reply-schema" within "$here/../examples/reply-schema" with go go test .
 }
 check_js() {
     run "js: bindings" with node node "$here/js/bindgen.mjs" --check
