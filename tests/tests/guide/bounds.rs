@@ -4,7 +4,13 @@
 use std::collections::BTreeMap;
 
 /// The sections of the settings that are about policies.
-const SECTIONS: [&str; 4] = ["runtime", "policy", "policy.grants", "tenant_policies"];
+const SECTIONS: [&str; 5] = [
+    "runtime",
+    "policy",
+    "policy.grants",
+    "tenant_policies",
+    "journals",
+];
 
 struct Bound {
     /// What it is, or what it is to begin with where it can be set.

@@ -1,7 +1,7 @@
 //! Lines of a file that is built and tested, for a page to show.
 
-/// From the first line that holds `from` to the next that holds `to`, as far left as it goes. A `^` before
-/// what a line is to hold means that it begins with it.
+/// A block of code: from the first line that holds `from` to the next that holds `to`, as far left as it
+/// goes. A `^` before what a line is to hold means that it begins with it.
 pub(crate) fn of(
     language: &str,
     path: &str,
@@ -9,15 +9,7 @@ pub(crate) fn of(
     from: &str,
     to: &str,
 ) -> Result<String, String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let begin = lines.iter().position(|line| holds(line, from));
-    let begin = begin.ok_or_else(|| format!("{path}: no line holds {from:?}"))?;
-    let after = usize::from(to != from);
-    let mut rest = lines[begin..].iter().skip(after);
-    let end = rest.position(|line| holds(line, to));
-    let end = end.ok_or_else(|| format!("{path}: after {from:?} no line holds {to:?}"))?;
-    let end = begin + end + after;
-    let shown = &lines[begin..=end];
+    let shown = between(path, text, from, to)?;
     let indents = shown.iter().filter(|line| !line.trim().is_empty());
     let indent = indents
         .map(|line| line.len() - line.trim_start().len())
@@ -30,6 +22,28 @@ pub(crate) fn of(
     }
     block += &format!("```\nFrom [{path}](../../{path}).\n");
     Ok(block)
+}
+
+/// The same lines as they are.
+pub(crate) fn plain(path: &str, text: &str, from: &str, to: &str) -> Result<String, String> {
+    let lines = between(path, text, from, to)?;
+    Ok(lines.join("\n") + "\n")
+}
+
+fn between<'t>(path: &str, text: &'t str, from: &str, to: &str) -> Result<Vec<&'t str>, String> {
+    let mut lines = text.lines().skip_while(|line| !holds(line, from));
+    let first = lines.next();
+    let mut found = vec![first.ok_or_else(|| format!("{path}: no line holds {from:?}"))?];
+    if from == to {
+        return Ok(found);
+    }
+    for line in lines {
+        found.push(line);
+        if holds(line, to) {
+            return Ok(found);
+        }
+    }
+    Err(format!("{path}: after {from:?} no line holds {to:?}"))
 }
 
 fn holds(line: &str, wanted: &str) -> bool {
@@ -49,6 +63,10 @@ fn lines_are_found_by_what_they_hold() {
     );
     assert!(of("rust", "a.rs", text, "one {", "three").is_err());
     assert!(of("rust", "a.rs", text, "three", "}").is_err());
+    assert_eq!(
+        plain("a.rs", text, "two", "}").unwrap(),
+        "        two\n    }\n"
+    );
     assert!(
         of("rust", "a.rs", text, "use x;", "use x;")
             .unwrap()

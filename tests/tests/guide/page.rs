@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `interface NAME` | the WIT docs of an interface: its functions, then its types |
 //! | `hooks`, `imports` | a table of all of them |
+//! | `lines PATH FROM TO` | the same as they are, for a table of another page |
 //! | `examples` | a table of `examples/`, by the headings of their READMEs |
 //! | `bounds NAME …` | a table of bounds: constants of `host/policy/src/bounds.rs`, others as `what.NAME` (`CONSTANTS` in main.rs), settings as `section.name` |
 //! | `code LANGUAGE PATH FROM TO` | the lines of a file from the first that holds FROM to the next that holds TO; both in quotes |
@@ -83,6 +84,7 @@ pub(crate) fn make(
             ["interface", name] => makers.interface.describe(name)?,
             ["hooks"] => makers.interface.table_of_hooks(),
             ["imports"] => makers.interface.table_of_imports(),
+            ["lines", path, from, to] => excerpt::plain(path, &read(path), from, to)?,
             ["examples"] => makers.examples.clone(),
             ["bounds", ref names @ ..] => makers.bounds.table(names)?,
             ["code", language, path, from, to] => {
