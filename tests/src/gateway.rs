@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,6 +30,11 @@ pub(crate) fn build_folder() -> PathBuf {
         .nth(3)
         .expect("target/debug/deps/test")
         .to_owned()
+}
+
+/// Where [`Setup::compiled`] has `weir policy` keep compiled code: an `XDG_CACHE_HOME`.
+pub fn compiled_cache() -> PathBuf {
+    build_folder().join("tmp/compiled-for-tests")
 }
 
 /// The program under test: `WEIR_BIN`, else what cargo built beside this test.
@@ -89,6 +95,34 @@ impl Setup {
     pub fn write(self, path: &str, bytes: impl AsRef<[u8]>) -> Setup {
         write(self.folder.path(), path, bytes.as_ref());
         self
+    }
+
+    /// The same with this policy compiled already, as it is after an earlier start. Beside a busy machine's
+    /// other work, a gateway compiles what a slow language makes for longer than a start may take.
+    #[must_use]
+    #[track_caller]
+    pub fn compiled(self, policy: &Path) -> Setup {
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = compiled_cache();
+        // What the gateways here use too: compiled code is only believed with the same key.
+        write(&cache, "weir/policies/master-key", MASTER_KEY.as_bytes());
+        let mut check = self.command(&["policy", "check"]);
+        let output = check.arg(policy).env("XDG_CACHE_HOME", &cache).output();
+        let digest = crate::digest(&fs::read(policy).expect("a policy"));
+        let folder = fs::read_dir(cache.join("weir/policies/compiled")).into_iter();
+        let files = folder.flatten().flatten().map(|file| file.path());
+        let code = files.filter_map(|path| {
+            let name = path.file_name()?.to_str()?.to_owned();
+            let code = name.starts_with(&digest).then(|| fs::read(&path).ok())?;
+            Some((name, code?))
+        });
+        let code: Vec<(String, Vec<u8>)> = code.collect();
+        // Whether it likes to be without settings says nothing.
+        assert!(!code.is_empty(), "{}: {output:?}", policy.display());
+        code.into_iter().fold(self, |setup, (name, code)| {
+            setup.write(&format!("data/compiled/{name}"), code)
+        })
     }
 
     /// The same with an environment variable.

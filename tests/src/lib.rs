@@ -17,7 +17,7 @@ mod usage;
 mod wait;
 
 pub use client::{Client, Reply, Stream};
-pub use gateway::{ADMIN_KEY, Gateway, KEY, Setup, program};
+pub use gateway::{ADMIN_KEY, Gateway, KEY, Setup, compiled_cache, program};
 pub use policies::{built_policy, digest, is_digest_of, policy, policy_file, sieve, version_of};
 pub use provider::{Provider, Seen};
 pub use raw::Raw;

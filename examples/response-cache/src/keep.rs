@@ -8,6 +8,8 @@ use crate::settings::Settings;
 
 /// How many answers may go to make room for one.
 const EVICTED_MAX: usize = 100;
+/// The store's values are bounded: a larger answer lies in several, each below 64 KiB with what stands ahead.
+const PART_BYTES: usize = 60_000;
 const HEAD: &str = "ring:head";
 const TAIL: &str = "ring:tail";
 
@@ -21,16 +23,18 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The answer of this name, if it is there.
+    /// The answer of this name, if all of it is there.
     pub fn get(name: &str) -> Option<Entry> {
         let value = store::get(name)?;
-        let head = value.iter().position(|byte| *byte == b'\n')?;
-        let (head, body) = value.split_at_checked(head)?;
-        let (made_ms, content_type) = std::str::from_utf8(head).ok()?.split_once(' ')?;
+        let (head, first) = Head::read(&value)?;
+        let mut body = first.to_vec();
+        for part in 1..head.parts {
+            body.extend_from_slice(&store::get(&head.part(name, part))?);
+        }
         Some(Entry {
-            made_ms: made_ms.parse().ok()?,
-            content_type: content_type.to_owned(),
-            body: body.get(1..)?.to_vec(),
+            made_ms: head.made_ms,
+            content_type: head.content_type.to_owned(),
+            body,
         })
     }
 
@@ -40,28 +44,32 @@ impl Entry {
             metrics::count("not_stored", 1, &[("reason", "too_large")]);
             return;
         }
-        let mut value = format!("{} {}\n", self.made_ms, self.content_type).into_bytes();
-        value.extend_from_slice(&self.body);
-        let ttl_ms = Some(settings.ttl_ms);
-        let mut kept = store::set(name, &value, ttl_ms);
-        for _ in 0..EVICTED_MAX {
-            if kept.is_ok() || !evict() {
-                break;
-            }
-            kept = store::set(name, &value, ttl_ms);
-        }
-        // Its place in the ring is worth nothing without it, and it without a place stays for its time.
-        let kept = kept.and_then(|()| {
-            let head = store::add(HEAD, 1, None)?;
-            store::set(&place(head), name.as_bytes(), ttl_ms)
-        });
-        match kept {
+        forget(name);
+        match self.put_parts(name, settings.ttl_ms) {
             Ok(()) => metrics::count("stored", 1, &[]),
             Err(error) => {
                 log::warn!("an answer could not be kept: {error}");
                 metrics::count("not_stored", 1, &[("reason", "store")]);
             }
         }
+    }
+
+    /// The beginning last: who finds it finds all.
+    fn put_parts(&self, name: &str, ttl_ms: u32) -> Result<(), String> {
+        let head = Head {
+            made_ms: self.made_ms,
+            parts: self.body.len().div_ceil(PART_BYTES).max(1),
+            content_type: &self.content_type,
+        };
+        let mut pieces = self.body.chunks(PART_BYTES);
+        let first = pieces.next().unwrap_or_default();
+        for (part, piece) in (1..).zip(pieces) {
+            set(&head.part(name, part), piece, ttl_ms)?;
+        }
+        set(name, &[head.text().as_bytes(), first].concat(), ttl_ms)?;
+        // Its place in the ring: without one it stays for its time, and nothing else does for it.
+        let number = store::add(HEAD, 1, None)?;
+        set(&place(number), name.as_bytes(), ttl_ms)
     }
 
     /// As a reply to a caller.
@@ -75,6 +83,61 @@ impl Entry {
                 ("x-weir-cache".to_owned(), "hit".to_owned()),
             ],
             body: self.body,
+        }
+    }
+}
+
+/// What stands ahead of the first part of an answer.
+struct Head<'t> {
+    made_ms: u64,
+    parts: usize,
+    content_type: &'t str,
+}
+
+impl<'t> Head<'t> {
+    fn text(&self) -> String {
+        format!("{} {} {}\n", self.made_ms, self.parts, self.content_type)
+    }
+
+    fn read(value: &'t [u8]) -> Option<(Head<'t>, &'t [u8])> {
+        let line = value.iter().position(|byte| *byte == b'\n')?;
+        let (head, first) = value.split_at_checked(line)?;
+        let mut words = std::str::from_utf8(head).ok()?.splitn(3, ' ');
+        let head = Head {
+            made_ms: words.next()?.parse().ok()?,
+            parts: words.next()?.parse().ok()?,
+            content_type: words.next()?,
+        };
+        Some((head, first.get(1..)?))
+    }
+
+    /// The name of a part: of this answer, not of one that takes its place.
+    fn part(&self, name: &str, number: usize) -> String {
+        format!("{name}/{}/{number}", self.made_ms)
+    }
+}
+
+/// Sets a value, and makes room for it where there is none.
+fn set(name: &str, value: &[u8], ttl_ms: u32) -> Result<(), String> {
+    let mut result = store::set(name, value, Some(ttl_ms));
+    for _ in 0..EVICTED_MAX {
+        if result.is_ok() || !evict() {
+            break;
+        }
+        result = store::set(name, value, Some(ttl_ms));
+    }
+    result
+}
+
+/// Removes an answer with all its parts.
+fn forget(name: &str) {
+    let Some(value) = store::get(name) else {
+        return;
+    };
+    store::remove(name);
+    if let Some((head, _)) = Head::read(&value) {
+        for part in 1..head.parts {
+            store::remove(&head.part(name, part));
         }
     }
 }
@@ -93,17 +156,16 @@ fn number(name: &str) -> i64 {
 
 /// Removes the oldest answer. False where there is none left.
 fn evict() -> bool {
-    if number(TAIL) >= number(HEAD) {
+    let tail = number(TAIL) + 1;
+    if tail > number(HEAD) {
         return false;
     }
-    let Ok(tail) = store::add(TAIL, 1, None) else {
-        return false;
-    };
     let place = place(tail);
     if let Some(name) = store::get(&place) {
-        store::remove(&String::from_utf8_lossy(&name));
+        forget(&String::from_utf8_lossy(&name));
         store::remove(&place);
         metrics::count("evicted", 1, &[]);
     }
-    true
+    // Last: in a store without room there is none for a longer number either.
+    store::add(TAIL, 1, None).is_ok()
 }

@@ -110,21 +110,21 @@ impl Plan {
 
 /// Whether the same question has the same answer, as far as the settings care.
 fn check(settings: &Settings, call: &Summary, body: &Value) -> Result<(), Skip> {
-    let is_set = |name: &&str| {
-        let value = body.get(**name);
+    let is_set = |name: &str| {
+        let value = body.get(name);
         value.is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)))
     };
     let dialect = call::dialect();
     // What such a provider keeps of a reply, a later call may go on with: by an id that is not of this one.
     let is_kept = dialect == "openai.responses" && body.get("store") != Some(&Value::Bool(false));
-    if is_kept || STATEFUL.iter().any(|name| is_set(&name)) {
+    if is_kept || STATEFUL.iter().any(|name| is_set(name)) {
         return Err(Skip::Stateful);
     }
     let has_tools = body
         .get("tools")
         .and_then(Value::as_array)
         .is_some_and(|tools| !tools.is_empty());
-    if !settings.tools && (has_tools || is_set(&"functions") || is_set(&"web_search_options")) {
+    if !settings.tools && (has_tools || is_set("functions") || is_set("web_search_options")) {
         return Err(Skip::Tools);
     }
     let number = |pointers: [&str; 3]| {

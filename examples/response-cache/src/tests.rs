@@ -178,6 +178,24 @@ fn a_new_answer_on_demand_is_kept_for_all() {
 }
 
 #[test]
+fn a_long_answer_is_kept_in_parts_and_replaced_as_a_whole() {
+    let (settings, mut host) = (settings("{}"), Host::new());
+    let (long, other) = ("long ".repeat(40_000), "other ".repeat(30_000));
+    let first = answered(&mut host, &settings, ask(question("a")), &long).0;
+    assert_eq!(
+        answered(&mut host, &settings, ask(question("a")), "2").0,
+        first
+    );
+    host.advance_ms(1);
+    let fresh = ask(question("a")).header("cache-control", "no-cache");
+    let second = answered(&mut host, &settings, fresh, &other).0;
+    assert_eq!(
+        answered(&mut host, &settings, ask(question("a")), "3").0,
+        second
+    );
+}
+
+#[test]
 fn errors_sounds_and_what_is_too_large_are_not_kept() {
     let settings = settings(r#"{"entry_max_bytes": 1024}"#);
     let mut host = Host::new().call(ask(question("a")));

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use weir_tests::{Client, Gateway, Provider, Reply, Setup, built_policy};
+use weir_tests::{Client, Gateway, Provider, Reply, Setup, built_policy, compiled_cache};
 
 use crate::skip;
 
@@ -142,6 +142,7 @@ impl Example {
         let component = fs::read(&self.component).expect("a component");
         // Compiling an interpreter takes long on a busy machine.
         Setup::new(&self.toml())
+            .compiled(&self.component)
             .env("WEIR_RUNTIME_COMPILE_TIMEOUT_MS", "170000")
             .write(&format!("{}.wasm", self.name), component)
     }
@@ -183,9 +184,9 @@ impl Running {
             .iter()
             .map(|(name, value)| format!("{name}=\"{value}\""))
             .collect();
+        let name = format!("weir_policy_custom_{name}{{");
         let series = text.lines().filter(|line| {
-            !line.starts_with('#')
-                && line.contains(name)
+            line.starts_with(&name)
                 && line.contains(&policy)
                 && wanted.iter().all(|label| line.contains(label))
         });
@@ -245,7 +246,10 @@ fn every_example_passes_its_own_cases() {
         let Some(example) = Example::named(&name) else {
             continue;
         };
-        let setup = Setup::bare().env("XDG_CACHE_HOME", "cache");
+        let cache = compiled_cache().display().to_string();
+        let setup = Setup::bare()
+            .compiled(&example.component)
+            .env("XDG_CACHE_HOME", &cache);
         let (file, cases) = (
             example.component.display().to_string(),
             folder(&name).join("cases").display().to_string(),

@@ -161,3 +161,26 @@ fn kinds(reply: &Reply) -> Vec<String> {
     kinds.retain(|kind| kind != "ping");
     kinds
 }
+
+#[test]
+fn the_oldest_answers_make_room_for_new_ones() {
+    let Some(example) = Example::named("response-cache") else {
+        return;
+    };
+    // 80 answers of 240 kB, where 16 MiB are kept.
+    let provider = Provider::always(Answer::chat(&"x".repeat(240_000)));
+    let running = example.behind("provider", "openai", &provider).start();
+    let search = running.caller("search");
+    let ask = |number: u32| {
+        let mut body = question(CHAT, false);
+        body["seed"] = json!(number);
+        is_hit(&search.post(CHAT, &body).expect(200))
+    };
+    for number in 0..80 {
+        assert!(!ask(number));
+    }
+    let [last, first] = [79, 0].map(&ask);
+    assert_eq!((last, first), (true, false));
+    assert!(running.metric("evicted", &[]) >= 10.0);
+    assert_eq!(running.metric("not_stored", &[]), 0.0);
+}
