@@ -130,7 +130,8 @@ fn a_trap_happens_again() {
     let gateway = Gateway::start(&settings);
     assert_eq!(gateway.acme().chat("bad").status, 503);
     let lines = journal(&gateway, 2);
-    assert!(lines[0].contains("policy_trapped"), "{}", lines[0]);
+    let trapped = lines.iter().any(|line| line.contains("policy_trapped"));
+    assert!(trapped, "{lines:?}");
     let (output, said) = replay(&gateway, "testing-probe", "journal:p");
     assert!(output.status.success(), "{said}");
     assert!(said.contains("2 ran again bit for bit"), "{said}");
