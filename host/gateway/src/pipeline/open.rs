@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
 use weir_base::Usage;
 use weir_counters::{Amounts, Reservation};
 use weir_policy::{CallHost, CallScope, Caller, Version};
@@ -193,6 +194,8 @@ pub struct Open {
     tapes: Tapes,
     /// Which share of the keys the call's is in, for trials; 0 where there is none.
     pub share: u64,
+    /// The numbers of channels that route policies were offered and left out.
+    pub left_out: SmallVec<[u32; 4]>,
     /// What was tried so far.
     pub attempts: Vec<AttemptRow>,
     /// What it took from its limits.
@@ -244,6 +247,7 @@ impl Open {
             facts,
             decisions: Vec::new(),
             answers: Vec::new(),
+            left_out: SmallVec::new(),
             attempts: Vec::new(),
             reservation: None,
             estimate: Amounts::default(),

@@ -106,6 +106,12 @@ pub async fn run(
                 .collect();
         }
     }
+    open.left_out.clear();
+    if drafts.len() < offers.len() {
+        let is_left_out = |at: &usize| !drafts.iter().any(|draft| draft.at == *at);
+        let left_out = offers.iter().enumerate().filter(|(at, _)| is_left_out(at));
+        open.left_out = left_out.map(|(_, offer)| offer.channel.number).collect();
+    }
     tripped_last(&offers, &mut drafts, open.now_ms());
     drafts.truncate(open.call.snapshot.config.limits.attempts_max);
     if drafts.is_empty() {

@@ -1,7 +1,7 @@
 //! What a provider keeps is asked for where it is kept, and an operator can choose the channel.
 
 use serde_json::{Value, json};
-use weir_tests::{Answer, Gateway, KEY, Provider, Seen};
+use weir_tests::{Answer, Gateway, KEY, Provider, Seen, policy_file};
 
 /// Answers everything that is made with an id that says who made it.
 fn keeper(name: &'static str) -> Provider {
@@ -19,12 +19,17 @@ const TWO_KEYS: &str = r#"keys = ["plain:pk-1", "plain:pk-2"]"#;
 
 /// Two channels of two keys, and the callers of two tenants.
 fn setup() -> (Provider, Provider, Gateway) {
+    setup_with("")
+}
+
+/// The same with further settings.
+fn setup_with(more: &str) -> (Provider, Provider, Gateway) {
     let (a, b) = (keeper("a"), keeper("b"));
     let tenants = format!(
         "[[tenant]]\nname = \"acme\"\n[[tenant.key]]\nname = \"main\"\nsecret = \"plain:{KEY}\"\n[[tenant.key]]\nname = \"operator\"\nsecret = \"plain:sk-operator\"\nlabels = {{ \"weir.force_channel\" = \"true\" }}\n[[tenant]]\nname = \"other\"\n[[tenant.key]]\nname = \"main\"\nsecret = \"plain:sk-other\"\n"
     );
     let settings =
-        a.channel("openai", "a", TWO_KEYS) + &b.channel("openai", "b", TWO_KEYS) + &tenants;
+        a.channel("openai", "a", TWO_KEYS) + &b.channel("openai", "b", TWO_KEYS) + &tenants + more;
     (a, b, Gateway::start(&settings))
 }
 
@@ -68,6 +73,26 @@ fn continuations_go_to_the_channel_and_key_that_made_what_they_name() {
     theirs.get(&format!("/v1/responses/{id}")).expect(404);
     assert_eq!(b.count(), before + 6, "another tenant's request went out");
     theirs.get("/v1/responses/resp_unknown0000").expect(200);
+}
+
+#[test]
+fn what_a_policy_leaves_out_is_not_asked_for_what_it_keeps() {
+    let policy = format!(
+        "[[policy]]\nname = \"p\"\nsource = \"file:{}\"\ndeadline_ms = 5000\n[policy.config]\nroute = {{ models = [\"inside-*\"], order = [\"a\"] }}\n",
+        policy_file("testing-probe").display()
+    );
+    let (a, b, gateway) = setup_with(&policy);
+    let operator = gateway.client("sk-operator").header("x-weir-channel", "b");
+    let ask = json!({"model": "m", "input": "Hi"});
+    let first = operator.post("/v1/responses", &ask).expect(200).json();
+    let go_on = |model: &str| {
+        let body = json!({"model": model, "input": "And?", "previous_response_id": first["id"]});
+        gateway.acme().post("/v1/responses", &body)
+    };
+    assert_eq!(go_on("inside-1").expect(403).code(), "channel_not_allowed");
+    assert_eq!((a.count(), b.count()), (0, 1));
+    go_on("m").expect(200);
+    assert_eq!((a.count(), b.count()), (0, 2));
 }
 
 #[test]

@@ -84,6 +84,10 @@ fn pinned(worker: &Worker, open: &Open, plan: &mut Vec<Planned>) -> Result<Steer
     if pin.tenant != *open.call.key.tenant.id {
         return Err(not_yours());
     }
+    let kept_at = open.call.snapshot.channel(&pin.channel);
+    if kept_at.is_some_and(|channel| open.left_out.contains(&channel.number)) {
+        return Err(not_allowed());
+    }
     if !go_to(open, &pin.channel, plan) {
         return Ok(Steered::default());
     }
@@ -106,6 +110,16 @@ fn not_yours() -> Fault {
         404,
         "not_found",
         "Something that this request names does not exist, or is not yours; check its ids.",
+    )
+}
+
+/// A policy left out the only place where it is: what leaves a region out must hold for this too.
+fn not_allowed() -> Fault {
+    Fault::new(
+        Blame::Policy,
+        403,
+        "channel_not_allowed",
+        "Something that this request names is kept at a provider that the policies of this gateway do not allow for this call; leave it out, or ask the operator.",
     )
 }
 
