@@ -141,10 +141,9 @@ impl Example {
     fn setup(&self) -> Setup {
         let component = fs::read(&self.component).expect("a component");
         // Compiling an interpreter takes long on a busy machine.
-        Setup::new(&self.toml())
-            .compiled(&self.component)
-            .env("WEIR_RUNTIME_COMPILE_TIMEOUT_MS", "170000")
-            .write(&format!("{}.wasm", self.name), component)
+        let setup = Setup::new(&self.toml()).env("WEIR_RUNTIME_COMPILE_TIMEOUT_MS", "170000");
+        let setup = setup.compiled(&self.component);
+        setup.write(&format!("{}.wasm", self.name), component)
     }
 
     /// Its gateway, running.
