@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools policies build run test lint bench bench-policies hostile clean
+.PHONY: help tools sdk-tools policies build run test lint bench bench-policies hostile clean
 
 # Absolute, because policies/build.sh, the gateway's build script and the tests all look there.
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -19,6 +19,11 @@ help: ## Print this list
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing. Install Rust: https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "make: a C compiler is missing (SQLite and the cryptography are C). On Debian: apt-get install gcc libc6-dev" >&2; exit 1; }
+
+# What policies in other languages are built with. Says what this machine cannot get; the tests then skip that.
+sdk-tools:
+	@echo "== sdk-tools: what the SDKs of Go, JavaScript, Python and C are tested with"
+	@guest-sdk/tools.sh || true
 
 policies: tools ## Build the policies to WebAssembly
 	@echo "== policies: to WebAssembly, in $(CARGO_TARGET_DIR)/policies"
@@ -34,7 +39,7 @@ run: build ## Build and start the gateway
 
 # The program is built together with the tests, so that both share one build of every library; the
 # tests that kill a gateway find it in WEIR_BIN.
-test: policies ## Build and run every test
+test: policies sdk-tools ## Build and run every test
 	@echo "== examples: those in other languages, to WebAssembly"
 	@examples/build.sh
 	@echo "== test: build the program and the tests (some minutes the first time)"

@@ -15,14 +15,12 @@ set -eu
 
 here=$PWD
 root=$(cd "$(dirname "$0")/.." && pwd)
-target=wasm32-unknown-unknown
 wanted=${WEIR_WASM_WAY:-any}
 out_base=${CARGO_TARGET_DIR:-$root/target}
 case $out_base in /*) ;; *) out_base=$here/$out_base ;; esac
+# shellcheck source=../guest-sdk/rust/way.sh
+. "$root/guest-sdk/rust/way.sh"
 cd "$root"
-
-# Flags and wrappers meant for the host's own target do not fit WebAssembly.
-unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
 
 say() { echo "policies: $*"; }
 fail() { echo "policies: $*" >&2; exit 1; }
@@ -34,25 +32,11 @@ as_root() {
     fi
 }
 
-toolchain_has_target() {
-    command -v rustc >/dev/null 2>&1 && [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]
-}
-
 add_target() {
     command -v rustup >/dev/null 2>&1 || return 1
     say "adding $target with rustup (at most a minute)"
     bounded=$(command -v timeout) || bounded=
     ${bounded:+"$bounded" 60} rustup target add "$target" >/dev/null 2>&1 && toolchain_has_target
-}
-
-package_version() { dpkg-query -W -f '${db:Status-Abbrev}${Version}' "$1" 2>/dev/null; }
-
-debian_ready() {
-    command -v dpkg-query >/dev/null 2>&1 || return 1
-    compiler=$(package_version rustc-web) && source=$(package_version rust-web-src) || return 1
-    case $compiler in ii*) ;; *) return 1 ;; esac
-    # The standard library is built from source: another version's source would not compile.
-    [ "$compiler" = "$source" ]
 }
 
 install_debian() {
@@ -70,16 +54,9 @@ install_debian() {
     debian_ready
 }
 
-# rustc-web brings no linker for WebAssembly; rustup's toolchains carry one, Debian's lld is another.
 find_linker() {
-    if command -v rustc >/dev/null 2>&1; then
-        for found in "$(rustc --print sysroot)"/lib/rustlib/*/bin/rust-lld; do
-            [ -x "$found" ] && { echo "$found"; return; }
-        done
-    fi
-    # An older lld does not read what a newer LLVM writes.
+    linker_there && return
     llvm=$(/usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-    command -v "wasm-ld-$llvm" && return
     say "installing lld-$llvm with apt-get" >&2
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         "lld-$llvm" >/dev/null 2>&1
@@ -98,17 +75,15 @@ choose_way() {
 build() {
     # A folder for each way: the two compilers would throw each other's work away.
     export CARGO_TARGET_DIR="$out_base/wasm-$way"
+    linker=
     if [ "$way" = rustup ]; then
         say "building with $(rustc --version) and its own $target"
-        cargo build --quiet --locked --profile policy --target "$target" "$@"
     else
         linker=$(find_linker) ||
             fail "no linker for WebAssembly: on Debian, as root, 'apt-get install lld-VERSION' of rustc's LLVM."
         say "building with $(/usr/bin/rustc --version) of Debian, the standard library from source"
-        RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$linker" \
-            cargo build --quiet --locked --profile policy --target "$target" \
-            -Zbuild-std=std,panic_abort "$@"
     fi
+    cargo_build "$way" "$linker" --locked --profile policy "$@"
 }
 
 if [ $# = 0 ]; then

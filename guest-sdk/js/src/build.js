@@ -20,21 +20,38 @@ export class Trouble extends Error {}
 /** A tool is missing; the sentence says how to get it. */
 export class Missing extends Trouble {}
 
-/** A tool, from the project's own packages or from those beside the SDK. */
-async function tool(name, from) {
+const ENGINES = { quickjs: "componentize-qjs", starlingmonkey: "@bytecodealliance/componentize-js" };
+
+/** Where a tool is: in the project's own packages or in those beside the SDK. */
+function root(name, from) {
   for (const place of [process.env.WEIR_JS_TOOLS, from, SDK].filter(Boolean)) {
     for (let folder = path.resolve(place); ; folder = path.dirname(folder)) {
-      const root = path.join(folder, "node_modules", name);
-      if (fs.existsSync(path.join(root, "package.json"))) return import(pathToFileURL(path.join(root, entry(root))));
+      const found = path.join(folder, "node_modules", name);
+      if (fs.existsSync(path.join(found, "package.json"))) return found;
       if (folder === path.dirname(folder)) break;
     }
   }
-  throw new Missing(`${name} is missing: npm install --save-dev ${TOOLS[name]}`);
+  return undefined;
+}
+
+const lacks = (name) => `${name} is missing: npm install --save-dev ${TOOLS[name]}`;
+
+async function tool(name, from) {
+  const found = root(name, from);
+  if (!found) throw new Missing(lacks(name));
+  return import(pathToFileURL(path.join(found, entry(found))));
+}
+
+/** Throws where anything is missing that building with this engine needs; all of it is named. */
+function check(engine, from) {
+  if (!(engine in ENGINES)) throw new Trouble(`no engine is called ${engine}; there are: ${Object.keys(ENGINES).join(", ")}`);
+  const missing = ["esbuild", ENGINES[engine]].filter((name) => !root(name, from));
+  if (missing.length) throw new Missing(missing.map(lacks).join("\n"));
 }
 
 /** The file that a package is imported by. Node finds it only from a module beside the package. */
-function entry(root) {
-  const about = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"));
+function entry(folder) {
+  const about = JSON.parse(fs.readFileSync(path.join(folder, "package.json"), "utf8"));
   let found = about.exports?.["."] ?? about.exports ?? about.main ?? "index.js";
   while (typeof found === "object") found = found.import ?? found.node ?? found.default ?? about.main ?? "index.js";
   return found;
@@ -112,6 +129,7 @@ export function world(hooks, imports) {
 
 /** Makes the component; `engine` is "quickjs" or "starlingmonkey". Returns hooks, imports, file and bytes. */
 export async function build(file, { output, engine = "quickjs" } = {}) {
+  check(engine, path.dirname(path.resolve(file)));
   const { source, from, hooks } = await find(file);
   const entry = [
     `import policy from ${JSON.stringify(source)};`,
@@ -144,12 +162,11 @@ export async function build(file, { output, engine = "quickjs" } = {}) {
 
 async function componentize(engine, jsSource, witPath, from) {
   if (engine === "quickjs") {
-    const qjs = await tool("componentize-qjs", from);
+    const qjs = await tool(ENGINES.quickjs, from);
     const run = qjs.componentize ?? qjs.default.componentize;
     return (await run({ jsSource, witPath, world: "weir-policy", stubWasi: true, sync: true })).component;
   }
-  if (engine !== "starlingmonkey") throw new Trouble(`no engine is called ${engine}; there are: quickjs, starlingmonkey`);
-  const { componentize: run } = await tool("@bytecodealliance/componentize-js", from);
+  const { componentize: run } = await tool(ENGINES.starlingmonkey, from);
   const disableFeatures = ["stdio", "random", "clocks", "http", "fetch-event"];
   return (await run(jsSource, { witPath, worldName: "weir-policy", disableFeatures })).component;
 }

@@ -97,6 +97,9 @@ export function textEvent(text: string, choice?: number): EventText;
 /** Whether a text fits a pattern in which each `*` stands for any run of characters. */
 export function matches(pattern: string, text: string): boolean;
 
+/** Bytes of a text and back; QuickJS has no TextEncoder. What is not valid UTF-8 is replaced. */
+export const utf8: { encode(text: string): Uint8Array; decode(bytes: Uint8Array): string };
+
 /** From configuration to a typed value; errors name the setting. */
 export namespace settings {
   interface Schema<T> {

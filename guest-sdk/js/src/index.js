@@ -17,3 +17,4 @@ export * as metrics from "./metrics.js";
 export * as models from "./models.js";
 export * as secrets from "./secrets.js";
 export * as store from "./store.js";
+export { utf8 } from "./utf8.js";

@@ -22,6 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     make.add_argument("--wasi", action="store_true", help="keep WASI (stdout, random, clocks) instead of trapping stubs")
     given = parser.parse_args(arguments)
     try:
+        if given.command == "build":
+            # Before anything is run: what is missing is said at once.
+            build.tool()
         found = build.find(given.policy)
         print(f"hooks: {', '.join(found.hooks)}; imports: {', '.join(found.imports)}")
         if given.command == "build":

@@ -13,6 +13,7 @@ mod compile;
 mod doc;
 mod model;
 mod node;
+mod project;
 mod report;
 mod schema;
 mod setting;
@@ -28,6 +29,9 @@ pub use doc::settings_markdown;
 pub use model::{
     Channel, ChannelKey, ChannelTimeout, Config, Grants, KeyTerms, Policy, Price, Tenant,
     VirtualKey,
+};
+pub use project::{
+    HookName, Language, PROJECT_FILE, Project, ScriptEngine, check_name, read_project,
 };
 pub use report::{ConfigError, ConfigErrors, Origin};
 pub use sources::{Environment, Overrides, SettingsFile, Sources, UnreadableFile};

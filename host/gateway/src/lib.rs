@@ -14,6 +14,7 @@ pub mod identify;
 pub mod keys;
 pub mod measure;
 pub mod pipeline;
+pub mod project;
 pub mod reload;
 pub mod server;
 pub mod services;

@@ -182,6 +182,17 @@ pub(crate) fn grant_of(import: &str) -> Option<&'static str> {
     needed_grant(split_weir(import)?.0).flatten()
 }
 
+/// The settings under `grants` that these imports need, sorted.
+pub(crate) fn needed_grants(imports: &[String]) -> Vec<&'static str> {
+    let mut grants: Vec<_> = imports
+        .iter()
+        .filter_map(|import| grant_of(import))
+        .collect();
+    grants.sort_unstable();
+    grants.dedup();
+    grants
+}
+
 /// The release that it belongs to; none for WASI.
 fn check_import(import: &str, grants: &Grants) -> Result<Option<Release>, LoadError> {
     let release = if wasi_package(import).is_some() {

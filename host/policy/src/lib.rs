@@ -28,6 +28,7 @@ mod answers;
 mod artefact;
 mod bindings;
 mod candidate;
+mod describe;
 mod grants;
 mod guests;
 mod imports;
@@ -43,6 +44,7 @@ mod turn;
 
 pub use budget::CpuBudget;
 pub use compile::{CompileMode, compile_main};
+pub use describe::Description;
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use failure::{Failure, FailureKind};
 pub use grants::Grants;

@@ -116,15 +116,7 @@ impl Version {
 
     /// The settings under `grants` without which it is not loaded, sorted.
     pub fn needed_grants(&self) -> Vec<&'static str> {
-        let mut grants: Vec<_> = self
-            .core
-            .imports
-            .iter()
-            .filter_map(|import| inspect::grant_of(import))
-            .collect();
-        grants.sort_unstable();
-        grants.dedup();
-        grants
+        inspect::needed_grants(&self.core.imports)
     }
 
     /// Where its code came from.

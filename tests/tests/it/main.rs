@@ -22,6 +22,7 @@ mod hostile;
 mod interface;
 mod keys;
 mod limits;
+mod new;
 mod policies;
 mod questions;
 mod replay;

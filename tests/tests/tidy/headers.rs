@@ -31,7 +31,9 @@ fn is_room(file: &Path) -> bool {
     let is_host = file.starts_with("host") || file.starts_with("guest-sdk");
     let is_part = file.parent() == Some(Path::new("host/gateway/src"))
         && root().join(file.with_extension("")).is_dir();
-    !is_test(file) && ((is_root && is_host) || is_part)
+    // A template becomes an author's own file.
+    let is_template = file.starts_with("guest-sdk/template");
+    !is_test(file) && !is_template && ((is_root && is_host) || is_part)
 }
 
 fn check_room(file: &Path, text: &str) -> Option<Violation> {

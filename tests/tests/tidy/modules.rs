@@ -39,6 +39,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     ("services", &["config", "identify", "telemetry"]),
     ("cases", &["config", "pipeline"]),
+    ("project", &["config"]),
     (
         "reload",
         &[

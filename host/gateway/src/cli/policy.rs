@@ -1,12 +1,13 @@
 //! `weir policy …`: the policies of a running gateway and their versions, over its admin API; and a
-//! policy's file on its author's machine (`local`).
+//! policy's project (`project`) and file (`local`) on its author's machine.
 
 mod local;
+mod project;
+mod push;
 mod replay;
 
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use reqwest::Method;
@@ -17,6 +18,10 @@ use super::gateway::{Gateway, broken, sent};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    /// Make a project: a policy in a language of yours that builds and passes its own cases.
+    New(project::New),
+    /// Build a project's component with the language's tools. Ends with 2 where one is missing.
+    Build(project::Build),
     /// Say what a component is: its hooks, its imports, and what it would have to be granted.
     Check(local::Check),
     /// Run cases: what calls look like, and what the policy is to make of them.
@@ -33,20 +38,7 @@ pub(super) enum Command {
         at: At,
     },
     /// Upload a version and put it in force. Ends with 1 where it waits for approval.
-    Push {
-        /// The policy.
-        name: String,
-        /// A component, or a core module made by wit-bindgen.
-        file: PathBuf,
-        /// Check and keep it, and leave in force what is.
-        #[arg(long)]
-        hold: bool,
-        /// It may do more than the version in force.
-        #[arg(long)]
-        approve: bool,
-        #[command(flatten)]
-        at: At,
-    },
+    Push(push::Push),
     /// Say that a version may do more than the one in force.
     Approve {
         /// The policy.
@@ -107,18 +99,9 @@ pub(super) struct At {
 }
 
 #[derive(Debug, Deserialize)]
-struct Uploaded {
-    digest: String,
-    size_bytes: usize,
-    hooks: Vec<String>,
-    imports: Vec<String>,
-    active: bool,
-    waits_for: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
 struct Detail {
     versions: Vec<Version>,
+    running: Option<Running>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -192,6 +175,9 @@ pub(super) fn run(command: Command) -> Result<ExitCode, String> {
 
 async fn answer(command: Command) -> Result<(String, ExitCode), String> {
     let text = match command {
+        Command::New(new) => return project::new(&new),
+        Command::Build(build) => return project::run(build).await,
+        Command::Push(push) => return push::push(push).await,
         Command::Check(check) => return local::check(check).await,
         Command::Bench(bench) => return local::bench(bench).await,
         Command::Replay(arguments) => return replay::run(arguments).await,
@@ -201,13 +187,6 @@ async fn answer(command: Command) -> Result<(String, ExitCode), String> {
             name: Some(name),
             at,
         } => versions(&at.versions(&name).await?),
-        Command::Push {
-            name,
-            file,
-            hold,
-            approve,
-            at,
-        } => return push(&at, &name, &file, hold, approve).await,
         Command::Approve { name, digest, at } => {
             let digest = at.digest(&name, &digest).await?;
             at.post(&name, "approve", &json!({ "digest": digest }))
@@ -270,6 +249,13 @@ impl At {
         let slash = if policy.is_empty() { "" } else { "/" };
         self.gateway
             .at(method, &format!("{of}policies{slash}{policy}{what}"))
+    }
+
+    /// What a further command needs to be about the same tenant.
+    fn flags(&self) -> String {
+        self.tenant
+            .as_ref()
+            .map_or_else(String::new, |tenant| format!(" --tenant {tenant}"))
     }
 
     async fn post(&self, policy: &str, what: &str, body: &Value) -> Result<Value, String> {
@@ -355,47 +341,6 @@ fn versions(versions: &[Version]) -> String {
         }
     }
     text
-}
-
-async fn push(
-    at: &At,
-    name: &str,
-    file: &std::path::Path,
-    hold: bool,
-    approve: bool,
-) -> Result<(String, ExitCode), String> {
-    let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let query = format!("/versions?activate={}&approve={approve}", !hold);
-    let request = at
-        .request(Method::PUT, name, &query)?
-        .header("content-type", "application/wasm")
-        .body(bytes);
-    let uploaded: Uploaded = read(request).await?;
-    let mut text = format!(
-        "{}  {} bytes\nhooks: {}\nimports: {}\n",
-        uploaded.digest,
-        uploaded.size_bytes,
-        uploaded.hooks.join(", "),
-        uploaded.imports.join(", ")
-    );
-    if !uploaded.waits_for.is_empty() {
-        text.push_str("It is kept and waits for approval, because\n");
-        for line in &uploaded.waits_for {
-            let _ = writeln!(text, "  - {line}");
-        }
-        let _ = writeln!(
-            text,
-            "`weir policy approve {name} {}` says that it may.",
-            short(&uploaded.digest)
-        );
-        return Ok((text, ExitCode::FAILURE));
-    }
-    text.push_str(if uploaded.active {
-        "It decides from now on.\n"
-    } else {
-        "It is kept; what was in force still is.\n"
-    });
-    Ok((text, ExitCode::SUCCESS))
 }
 
 fn trial(trial: &Trial) -> String {

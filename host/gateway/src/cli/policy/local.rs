@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use weir_policy::{CompileMode, Hook, Isolation, Version};
+use weir_policy::{CompileMode, Hook, HookSet, Isolation, Release, Version};
 
 use crate::app;
 use crate::cases::bench::{Figures, measure};
@@ -74,38 +74,54 @@ pub(super) async fn check(check: Check) -> Result<(String, ExitCode), String> {
         .load(&config)
         .await
         .map_err(|error| error.to_string())?;
-    Ok((described(&version), ExitCode::SUCCESS))
+    Ok((Facts::of(&version).text(), ExitCode::SUCCESS))
 }
 
 /// What a person wants to know of a component before it goes anywhere.
-pub(super) fn described(version: &Version) -> String {
-    let mut text = format!(
-        "{}\n{} bytes, for version {} of the interface\nhooks:\n",
-        hex::encode(version.digest()),
-        version.size_bytes(),
-        version.interface()
-    );
-    for hook in version
-        .hooks()
-        .iter()
-        .filter(|hook| *hook != Hook::Lifecycle)
-    {
-        let _ = writeln!(text, "  {hook}");
-    }
-    text.push_str("imports:\n");
-    for import in version.imports() {
-        let _ = writeln!(text, "  {import}");
-    }
-    let needs = version.needed_grants();
-    if needs.is_empty() {
-        text.push_str("It needs no grant.\n");
-    } else {
-        text.push_str("To be set for it in its settings:\n");
-        for grant in needs {
-            let _ = writeln!(text, "  grants.{grant}");
+pub(super) struct Facts<'a> {
+    pub(super) digest: String,
+    pub(super) size_bytes: usize,
+    pub(super) interface: Release,
+    pub(super) hooks: HookSet,
+    pub(super) imports: &'a [String],
+    /// Settings under `grants`.
+    pub(super) needs: Vec<&'static str>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(version: &'a Version) -> Self {
+        Self {
+            digest: hex::encode(version.digest()),
+            size_bytes: version.size_bytes(),
+            interface: version.interface(),
+            hooks: version.hooks(),
+            imports: version.imports(),
+            needs: version.needed_grants(),
         }
     }
-    text
+
+    pub(super) fn text(&self) -> String {
+        let mut text = format!(
+            "{}\n{} bytes, for version {} of the interface\nhooks:\n",
+            self.digest, self.size_bytes, self.interface
+        );
+        for hook in self.hooks.iter().filter(|hook| *hook != Hook::Lifecycle) {
+            let _ = writeln!(text, "  {hook}");
+        }
+        text.push_str("imports:\n");
+        for import in self.imports {
+            let _ = writeln!(text, "  {import}");
+        }
+        if self.needs.is_empty() {
+            text.push_str("It needs no grant.\n");
+        } else {
+            text.push_str("To be set for it in its settings:\n");
+            for grant in &self.needs {
+                let _ = writeln!(text, "  grants.{grant}");
+            }
+        }
+        text
+    }
 }
 
 pub(super) fn runner(file: &Path, isolation: Isolation) -> Result<Runner, String> {
