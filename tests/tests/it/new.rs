@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::json;
-use weir_tests::{ADMIN_KEY, Gateway, Setup, policy_file, program, sieve};
+use weir_tests::{Gateway, Setup, policy_file, program, sieve};
 
 use crate::{FAKE, skip};
 
@@ -288,13 +288,13 @@ fn push_waits_until_the_version_decides_or_says_why_not() {
     // Held, with the difference in words and what to type.
     gateway.write(
         "more.wasm",
-        std::fs::read(policy_file("testing-asker")).unwrap(),
+        std::fs::read(policy_file("polyglot-guard")).unwrap(),
     );
     let (ok, said) = push(&gateway, &["mine", "more.wasm", "--wait"]);
     assert!(!ok, "{said}");
     for part in [
         "waits for approval, because",
-        "models",
+        "  - it may ",
         "weir policy approve mine ",
     ] {
         assert!(said.contains(part), "{part}: {said}");
@@ -358,5 +358,4 @@ fn an_author_pushes_to_its_own_tenant() {
         &["mine", "worse.wasm", "--admin-key-file", "author-key"],
     );
     assert!(!ok, "not the operator's: {said}");
-    assert!(!ADMIN_KEY.is_empty() && !said.contains(ADMIN_KEY));
 }
