@@ -46,6 +46,12 @@ impl Place<'_> {
         }
     }
 
+    /// True where nothing can begin: behind a letter or digit with another one, or with what only begins
+    /// numbers.
+    pub fn begins_within_word(&self, first: char) -> bool {
+        self.within_word() && (joins(first) || matches!(first, '+' | '(' | ':'))
+    }
+
     /// True behind a letter or digit.
     fn within_word(&self) -> bool {
         self.before.is_some_and(joins)
@@ -54,7 +60,10 @@ impl Place<'_> {
 
 /// A letter or digit of a script that puts spaces between words: it belongs to the word beside it.
 fn joins(character: char) -> bool {
-    character.is_alphanumeric() && u32::from(character) < 0x2e80
+    if character.is_ascii() {
+        return character.is_ascii_alphanumeric();
+    }
+    u32::from(character) < 0x2e80 && character.is_alphanumeric()
 }
 
 fn is_digit(character: Option<char>) -> bool {

@@ -99,14 +99,25 @@ impl Scanner {
                     rest = behind;
                     continue;
                 }
-                Some((_, Found::Nothing)) | None => first.len_utf8(),
+                // Nothing begins within a word.
+                Some((_, Found::Nothing)) | None => match rest.bytes().position(ends_word) {
+                    Some(0) => first.len_utf8(),
+                    Some(end) => end,
+                    None => rest.len(),
+                },
             };
-            self.before = Some(first);
-            rest = rest.get(length..).unwrap_or_default();
+            let (passed, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
+            self.before = passed.chars().next_back();
+            rest = behind;
         }
         out.push_str(text.get(plain..text.len() - rest.len()).unwrap_or_default());
         rest
     }
+}
+
+/// True for the bytes that are no letter and no digit of ASCII.
+fn ends_word(byte: u8) -> bool {
+    !byte.is_ascii_alphanumeric()
 }
 
 /// Passes on, and notes whether anything was put in.

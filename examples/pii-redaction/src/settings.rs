@@ -188,7 +188,7 @@ impl Rules {
                 found => return Some((Match::Placeholder, found)),
             }
         }
-        if !with.wants_data() {
+        if !with.wants_data() || place.begins_within_word(first) {
             return None;
         }
         if !self.own.is_empty()

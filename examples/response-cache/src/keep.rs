@@ -6,8 +6,9 @@ use weir_sdk::{log, metrics, store};
 
 use crate::settings::Settings;
 
-/// How many answers may go to make room for one.
-const EVICTED_MAX: usize = 100;
+/// How often the store may be asked to make room for one answer. It ends a hook that asks it 256 times; a
+/// long answer among many short ones is then not kept, and finds room later.
+const EVICTING_CALLS_MAX: usize = 190;
 /// The store's values are bounded: a larger answer lies in several, each below 64 KiB with what stands ahead.
 const PART_BYTES: usize = 60_000;
 const HEAD: &str = "ring:head";
@@ -61,15 +62,16 @@ impl Entry {
             parts: self.body.len().div_ceil(PART_BYTES).max(1),
             content_type: &self.content_type,
         };
+        let mut room = Room::default();
         let mut pieces = self.body.chunks(PART_BYTES);
         let first = pieces.next().unwrap_or_default();
         for (part, piece) in (1..).zip(pieces) {
-            set(&head.part(name, part), piece, ttl_ms)?;
+            room.set(&head.part(name, part), piece, ttl_ms)?;
         }
-        set(name, &[head.text().as_bytes(), first].concat(), ttl_ms)?;
+        room.set(name, &[head.text().as_bytes(), first].concat(), ttl_ms)?;
         // Its place in the ring: without one it stays for its time, and nothing else does for it.
         let number = store::add(HEAD, 1, None)?;
-        set(&place(number), name.as_bytes(), ttl_ms)
+        room.set(&place(number), name.as_bytes(), ttl_ms)
     }
 
     /// As a reply to a caller.
@@ -117,27 +119,61 @@ impl<'t> Head<'t> {
     }
 }
 
-/// Sets a value, and makes room for it where there is none.
-fn set(name: &str, value: &[u8], ttl_ms: u32) -> Result<(), String> {
-    let mut result = store::set(name, value, Some(ttl_ms));
-    for _ in 0..EVICTED_MAX {
-        if result.is_ok() || !evict() {
-            break;
-        }
-        result = store::set(name, value, Some(ttl_ms));
-    }
-    result
-}
-
-/// Removes an answer with all its parts.
-fn forget(name: &str) {
+/// Removes an answer with all its parts; says how often the store was asked.
+fn forget(name: &str) -> usize {
     let Some(value) = store::get(name) else {
-        return;
+        return 1;
     };
     store::remove(name);
-    if let Some((head, _)) = Head::read(&value) {
+    let parts = Head::read(&value).map_or(1, |(head, _)| {
         for part in 1..head.parts {
             store::remove(&head.part(name, part));
+        }
+        head.parts
+    });
+    parts + 1
+}
+
+/// What one answer may do to find room.
+#[derive(Default)]
+struct Room {
+    calls: usize,
+    evicted: u32,
+}
+
+impl Room {
+    /// Sets a value, and makes room for it where there is none.
+    fn set(&mut self, name: &str, value: &[u8], ttl_ms: u32) -> Result<(), String> {
+        let mut result = store::set(name, value, Some(ttl_ms));
+        while result.is_err() && self.calls < EVICTING_CALLS_MAX && self.evict() {
+            self.calls += 1;
+            result = store::set(name, value, Some(ttl_ms));
+        }
+        result
+    }
+
+    /// Removes the oldest answer. False where there is none left.
+    fn evict(&mut self) -> bool {
+        self.calls += 5;
+        let tail = number(TAIL) + 1;
+        if tail > number(HEAD) {
+            return false;
+        }
+        let place = place(tail);
+        if let Some(name) = store::get(&place) {
+            self.calls += forget(&String::from_utf8_lossy(&name));
+            store::remove(&place);
+            self.evicted += 1;
+        }
+        // Last: in a store without room there is none for a longer number either.
+        store::add(TAIL, 1, None).is_ok()
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.evicted > 0 {
+            metrics::count("evicted", self.evicted, &[]);
         }
     }
 }
@@ -152,20 +188,4 @@ fn number(name: &str) -> i64 {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(0)
-}
-
-/// Removes the oldest answer. False where there is none left.
-fn evict() -> bool {
-    let tail = number(TAIL) + 1;
-    if tail > number(HEAD) {
-        return false;
-    }
-    let place = place(tail);
-    if let Some(name) = store::get(&place) {
-        forget(&String::from_utf8_lossy(&name));
-        store::remove(&place);
-        metrics::count("evicted", 1, &[]);
-    }
-    // Last: in a store without room there is none for a longer number either.
-    store::add(TAIL, 1, None).is_ok()
 }

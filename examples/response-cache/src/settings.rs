@@ -61,10 +61,6 @@ impl Default for Written {
 /// The settings as the hooks want them; README.md says what each means.
 #[derive(serde::Deserialize)]
 #[serde(try_from = "Written")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a setting of its own"
-)]
 pub struct Settings {
     pub ttl_ms: u32,
     pub entry_max_bytes: usize,

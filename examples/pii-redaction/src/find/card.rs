@@ -97,5 +97,5 @@ fn is_card(digits: &[u32]) -> bool {
             (_, double) => double / 10 + double % 10,
         })
         .sum();
-    issued && sum % 10 == 0
+    issued && sum.is_multiple_of(10)
 }

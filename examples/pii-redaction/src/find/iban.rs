@@ -10,15 +10,28 @@ const LENGTHS: &str = "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY
     YE30";
 
 pub(super) fn at(place: &Place<'_>) -> Result<Found, Found> {
-    if place.within_word()
-        || !place
-            .rest
-            .starts_with(|first: char| first.is_ascii_alphabetic())
-    {
+    if place.within_word() {
         return Ok(Found::Nothing);
     }
-    let mut account = Vec::with_capacity(34);
-    let (mut at, mut length) = (0, 4);
+    // Two letters and two digits: most words are none by their third letter.
+    for (at, fits) in [
+        (0, u8::is_ascii_alphabetic as fn(&u8) -> bool),
+        (1, u8::is_ascii_alphabetic),
+        (2, u8::is_ascii_digit),
+        (3, u8::is_ascii_digit),
+    ] {
+        match place.rest.as_bytes().get(at) {
+            Some(byte) if fits(byte) => {}
+            None if !place.ends => return Err(Found::Unclear),
+            _ => return Ok(Found::Nothing),
+        }
+    }
+    let country = place.rest.get(..2).unwrap_or_default().to_ascii_uppercase();
+    let Some(length) = length_of(&country) else {
+        return Ok(Found::Nothing);
+    };
+    let mut account = Vec::with_capacity(length);
+    let mut at = 0;
     while account.len() < length {
         let Some(next) = place.after(at)? else {
             return Ok(Found::Nothing);
@@ -26,27 +39,17 @@ pub(super) fn at(place: &Place<'_>) -> Result<Found, Found> {
         at += next.len_utf8();
         // Written in groups of four.
         let between = matches!(next, ' ' | '\u{a0}' | '-') && account.len() % 4 == 0;
-        let fits = match account.len() {
-            0 | 1 => next.is_ascii_alphabetic(),
-            2 | 3 => next.is_ascii_digit(),
-            _ => next.is_ascii_alphanumeric(),
-        };
         if between
-            && !account.is_empty()
-            && place.after(at)?.is_some_and(|c| c.is_ascii_alphanumeric())
+            && place
+                .after(at)?
+                .is_some_and(|next| next.is_ascii_alphanumeric())
         {
             continue;
         }
-        if !fits {
+        if !next.is_ascii_alphanumeric() {
             return Ok(Found::Nothing);
         }
         account.push(next.to_ascii_uppercase());
-        if account.len() == 2 {
-            match length_of(&account) {
-                Some(known) => length = known,
-                None => return Ok(Found::Nothing),
-            }
-        }
     }
     let stands_alone = !place.after(at)?.is_some_and(joins);
     Ok(if stands_alone && is_checked(&account) {
@@ -56,11 +59,9 @@ pub(super) fn at(place: &Place<'_>) -> Result<Found, Found> {
     })
 }
 
-fn length_of(country: &[char]) -> Option<usize> {
-    let country: String = country.iter().collect();
-    let entry = LENGTHS
-        .split(' ')
-        .find(|entry| entry.starts_with(&country))?;
+fn length_of(country: &str) -> Option<usize> {
+    let mut entries = LENGTHS.split(' ');
+    let entry = entries.find(|entry| entry.starts_with(country))?;
     entry.get(2..)?.parse().ok()
 }
 

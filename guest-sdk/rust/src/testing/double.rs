@@ -244,6 +244,11 @@ pub(crate) mod store {
         host(|state| alive(state, key).map(|entry| entry.value.clone()))
     }
     pub(crate) fn set(key: &str, value: &[u8], ttl_ms: Option<u32>) -> Result<(), String> {
+        // As the gateway has it (host/policy/src/bounds.rs).
+        const VALUE_MAX_BYTES: usize = 64 << 10;
+        if value.len() > VALUE_MAX_BYTES {
+            return Err(format!("a value has at most {VALUE_MAX_BYTES} bytes"));
+        }
         host(|state| {
             let expires_ms = expiry(state, ttl_ms);
             state.store.insert(
