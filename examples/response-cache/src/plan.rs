@@ -50,6 +50,8 @@ pub enum Skip {
     Stateful,
     /// Several answers at once in a stream.
     SeveralAnswers,
+    /// A stream of Anthropic's that may end at one of several words: which one is not seen.
+    StopSequences,
 }
 
 impl Skip {
@@ -64,6 +66,7 @@ impl Skip {
             Skip::Tools => "tools",
             Skip::Stateful => "stateful",
             Skip::SeveralAnswers => "several_answers",
+            Skip::StopSequences => "stop_sequences",
         }
     }
 }
@@ -139,6 +142,9 @@ fn check(settings: &Settings, call: &Summary, body: &Value) -> Result<(), Skip> 
     ]);
     if call.streaming && several.is_some_and(|count| count > 1.0) {
         return Err(Skip::SeveralAnswers);
+    }
+    if call.streaming && dialect == "anthropic.messages" && is_set("stop_sequences") {
+        return Err(Skip::StopSequences);
     }
     if matches!(call.operation, Operation::Chat | Operation::Completion) {
         let temperature = number([

@@ -59,6 +59,8 @@ impl Tape {
         }
         match event {
             Event::Usage(usage) => self.usage = Some(usage),
+            // Providers have many words for it, and what was cut off once may not be so again.
+            Event::Finish(reason) if reason == "content_filter" => self.lose("filtered"),
             Event::Finish(reason) => self.finish = Some(reason),
             // A citation, a signature, an error: it cannot be said again.
             Event::Other(_) => self.lose("not_repeatable"),

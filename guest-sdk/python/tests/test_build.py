@@ -1,5 +1,6 @@
 import sys
 
+import pytest
 from weir_sdk import build
 
 POLICY = """
@@ -27,3 +28,9 @@ def test_packages_that_a_policy_loads_are_found_for_the_component(tmp_path, monk
     found = build.find(str(tmp_path / "own/some_policy.py"))
     assert found.hooks == ["access"]
     assert found.packages == [tmp_path / "other", tmp_path / "site"]
+
+
+def test_a_package_that_is_not_there_is_named(tmp_path):
+    (tmp_path / "lacking.py").write_text("import nobody_has_this")
+    with pytest.raises(build.Trouble, match="lacking.py imports `nobody_has_this`"):
+        build.find(str(tmp_path / "lacking.py"))

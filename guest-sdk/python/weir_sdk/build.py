@@ -60,6 +60,8 @@ def find(policy: str) -> Found:
     try:
         module = importlib.import_module(source.stem)
         kind = policy_of(module, name or None)
+    except ModuleNotFoundError as error:
+        raise Trouble(f"{file} imports `{error.name}`, which is not there; {sys.executable} -m pip install what it needs") from error
     except (LookupError, AttributeError) as error:
         raise Trouble(str(error)) from error
     finally:

@@ -17,7 +17,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use weir_tests::{Client, Gateway, Provider, Reply, Setup, built_policy, compiled_cache};
+use std::collections::BTreeMap;
+use weir_tests::{
+    Client, Gateway, Provider, Recording, Reply, Setup, built_policy, compiled_cache, recordings,
+};
 
 use crate::skip;
 
@@ -198,33 +201,117 @@ impl Running {
 
 /// The JSON of the events of a streamed reply.
 fn events(reply: &Reply) -> Vec<Value> {
-    let text = reply.text();
+    payloads(&reply.text())
+}
+
+fn payloads(text: &str) -> Vec<Value> {
     let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
     data.filter_map(|data| serde_json::from_str(data.trim()).ok())
         .collect()
 }
 
+/// What a streamed reply says, however it is cut.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    text: String,
+    /// The arguments of tool calls, by where they stand.
+    arguments: BTreeMap<u64, String>,
+    finish: String,
+}
+
+impl Said {
+    /// In whatever dialect it is.
+    fn by(events: &[Value]) -> Said {
+        let mut said = Said::default();
+        for event in events {
+            said.chunk(&event["choices"][0]);
+            said.named(event);
+            said.candidate(&event["candidates"][0]);
+        }
+        said
+    }
+
+    fn add(&mut self, text: &Value, arguments: (&Value, &Value), finish: &Value) {
+        self.text += text.as_str().unwrap_or_default();
+        if let (Some(index), Some(piece)) = (arguments.0.as_u64(), arguments.1.as_str()) {
+            *self.arguments.entry(index).or_default() += piece;
+        }
+        self.finish += finish.as_str().unwrap_or_default();
+    }
+
+    fn chunk(&mut self, choice: &Value) {
+        let delta = &choice["delta"];
+        let none = (&Value::Null, &Value::Null);
+        self.add(&delta["content"], none, &choice["finish_reason"]);
+        for call in delta["tool_calls"].as_array().into_iter().flatten() {
+            let piece = (&call["index"], &call["function"]["arguments"]);
+            self.add(&Value::Null, piece, &Value::Null);
+        }
+    }
+
+    fn named(&mut self, event: &Value) {
+        let (delta, none) = (&event["delta"], &Value::Null);
+        match event["type"].as_str().unwrap_or_default() {
+            "response.output_text.delta" => self.add(delta, (none, none), none),
+            "response.function_call_arguments.delta" => {
+                self.add(none, (&event["output_index"], delta), none);
+            }
+            "content_block_delta" => {
+                let piece = (&event["index"], &delta["partial_json"]);
+                self.add(&delta["text"], piece, none);
+            }
+            "message_delta" => self.add(none, (none, none), &delta["stop_reason"]),
+            end @ ("response.completed" | "response.incomplete") => self.finish += end,
+            _ => {}
+        }
+    }
+
+    fn candidate(&mut self, candidate: &Value) {
+        let none = &Value::Null;
+        self.add(none, (none, none), &candidate["finishReason"]);
+        let parts = candidate["content"]["parts"].as_array();
+        for part in parts.into_iter().flatten() {
+            if part["functionCall"].is_object() {
+                let index = self.arguments.len() as u64;
+                let arguments = part["functionCall"]["args"].to_string();
+                self.arguments.insert(index, arguments);
+            } else if part["thought"] != true {
+                self.add(&part["text"], (none, none), none);
+            }
+        }
+    }
+}
+
 /// The text of a streamed reply, in whatever dialect it is.
 fn streamed_text(reply: &Reply) -> String {
-    let piece = |event: &Value| {
-        let parts = event["candidates"][0]["content"]["parts"].as_array();
-        let of_gemini = parts.into_iter().flatten().map(|part| part["text"].clone());
-        let candidates = [
-            event["choices"][0]["delta"]["content"].clone(),
-            match event["type"].as_str() {
-                Some("response.output_text.delta") => event["delta"].clone(),
-                Some("content_block_delta") => event["delta"]["text"].clone(),
-                _ => Value::Null,
-            },
-        ];
-        let texts: Vec<String> = candidates
-            .into_iter()
-            .chain(of_gemini)
-            .filter_map(|text| Some(text.as_str()?.to_owned()))
-            .collect();
-        texts.concat()
+    Said::by(&events(reply)).text
+}
+
+/// The recorded streams of four dialects, with what each is of a gateway's: its name and the endpoint.
+fn recorded_streams() -> Vec<(&'static str, Recording)> {
+    let endpoints = [
+        ("openai", "openai/chat_completions"),
+        ("openai", "openai/responses"),
+        ("anthropic", "anthropic/messages"),
+        ("gemini", "gemini/streamGenerateContent"),
+    ];
+    let of = |(dialect, endpoint)| {
+        let all = recordings(endpoint).into_iter();
+        all.map(move |recording| (dialect, recording))
     };
-    events(reply).iter().map(piece).collect()
+    let whole = |recording: &Recording| {
+        let text = String::from_utf8_lossy(&recording.body).into_owned();
+        recording.streams
+            && recording.status == 200
+            && text.contains("data:")
+            && !text.contains("\"error\"")
+    };
+    let streams = endpoints.into_iter().flat_map(of);
+    let streams: Vec<_> = streams
+        .filter(|(_, recording)| whole(recording) && recording.request["n"].is_null())
+        .collect();
+    assert!(streams.len() > 10, "{} streams", streams.len());
+    streams
 }
 
 /// All examples that are a whole folder: those with settings of a gateway.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use weir_tests::{Answer, Client, Provider, Reply};
 
-use super::{Example, events, streamed_text};
+use super::{Example, Said, events, payloads, recorded_streams, streamed_text};
 
 const ANSWER: &str =
     "I wrote to [EMAIL_1] and to eve@example.com; the card was 4111 1111 1111 1111.";
@@ -138,4 +138,35 @@ fn arguments_of_tools_come_back_whole() {
     }
     let wanted = ["{\"to\": \"bob@example.com\"}", "{\"to\": \"[EMAIL]\"}"];
     assert_eq!(arguments, wanted, "{}", reply.text());
+}
+
+#[test]
+fn what_holds_back_changes_nothing_of_recorded_streams() {
+    for dialect in ["openai", "anthropic", "gemini"] {
+        let Some(example) = Example::named("pii-redaction") else {
+            return;
+        };
+        let provider = Provider::start();
+        // Everything is looked for, and allowed.
+        let running = example
+            .behind("provider", dialect, &provider)
+            .with("models = [\"assistant\"]", "")
+            .with("[\"*@acme.example\"]", "[\"*\"]")
+            .start();
+        let acme = running.caller("acme");
+        for (_, recording) in recorded_streams().iter().filter(|(of, _)| *of == dialect) {
+            provider.next([Answer::replay(recording)]);
+            let reply = acme.post(&recording.path, &recording.request);
+            let original = String::from_utf8_lossy(&recording.body).into_owned();
+            let (wanted, said) = (payloads(&original), events(&reply));
+            assert_eq!(
+                Said::by(&said),
+                Said::by(&wanted),
+                "{}: {}",
+                recording.name,
+                reply.text()
+            );
+            assert_eq!(reply.broken, None, "{}", recording.name);
+        }
+    }
 }

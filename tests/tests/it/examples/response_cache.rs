@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use weir_tests::{Answer, Client, Provider, Reply};
 
-use super::{Example, events, streamed_text};
+use super::{Example, Said, events, recorded_streams, streamed_text};
 
 fn question(path: &str, stream: bool) -> Value {
     let text = "What is the capital of France?";
@@ -183,4 +183,41 @@ fn the_oldest_answers_make_room_for_new_ones() {
     assert_eq!((last, first), (true, false));
     assert!(running.metric("evicted", &[]) >= 10.0);
     assert_eq!(running.metric("not_stored", &[]), 0.0);
+}
+
+#[test]
+fn recorded_streams_are_repeated_in_their_own_dialect() {
+    let mut hits = std::collections::BTreeMap::<&str, u32>::new();
+    for dialect in ["openai", "anthropic", "gemini"] {
+        let Some(example) = Example::named("response-cache") else {
+            return;
+        };
+        let provider = Provider::start();
+        let any =
+            "temperature_max = 2.0\nwithout_temperature = true\ntools = true\nttl_ms = 300000";
+        let running = example
+            .behind("provider", dialect, &provider)
+            .with("models = [\"assistant\"]", "")
+            .with("ttl_ms = 300000", any)
+            .start();
+        let search = running.caller("search");
+        for (_, recording) in recorded_streams().iter().filter(|(of, _)| *of == dialect) {
+            provider.next([Answer::replay(recording)]);
+            let mut request = recording.request.clone();
+            if recording.path.contains("/responses") {
+                request["store"] = json!(false);
+            }
+            let ask = || search.post(&recording.path, &request).expect(200);
+            let (first, again) = (ask(), ask());
+            if is_hit(&again) {
+                let said = [&again, &first].map(|reply| Said::by(&events(reply)));
+                assert_eq!(said[0], said[1], "{}: {}", recording.name, again.text());
+                *hits.entry(dialect).or_default() += 1;
+            }
+        }
+    }
+    assert!(
+        hits.len() == 3 && hits.values().sum::<u32>() > 8,
+        "{hits:?}"
+    );
 }
