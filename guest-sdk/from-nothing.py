@@ -41,6 +41,8 @@ secret = "plain:{KEY}"
 name = "fake"
 dialect = "fake"
 """
+#: A machine that runs other tests too compiles an interpreter slowly.
+GATEWAY = {"WEIR_ADMIN_KEY": ADMIN_KEY, "WEIR_RUNTIME_COMPILE_TIMEOUT_MS": "300000"}
 #: Seconds that one command may take at most: the first build of a language compiles its libraries.
 COMMAND_MAX = 900
 MISSING = 2
@@ -74,7 +76,7 @@ class Gateway:
         (folder / "weir.toml").write_text(f'policies_dir = "{folder}/policies.d"\n{SETTINGS}')
         self.log = (folder / "log").open("wb")
         command = [weir, "serve", "--config", str(folder / "weir.toml"), "--data-dir", str(folder / "data"), "--listen", "127.0.0.1:0"]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env={**env, "WEIR_ADMIN_KEY": ADMIN_KEY})
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env={**env, **GATEWAY})
         self.base = self._wait()
 
     def _wait(self) -> str:
@@ -161,7 +163,7 @@ def from_nothing(language: str, weir: str, place: Path, gateway: Gateway, env: d
     said = steps.time("cases", run, [weir, "policy", "test", f"{name}.wasm", "cases"], project, env)
     expect("failed cases", "FAILED" in said, False)
     config = json.dumps({"denied_models": [f"{language}-*"]})
-    push = [weir, "policy", "push", name, f"{name}.wasm", "--wait", "120"]
+    push = [weir, "policy", "push", name, f"{name}.wasm", "--wait", "300"]
     said = steps.time("push", run, [*push, "--create", config], project, env)
     expect("what push says", (f"weir policy rollback {name}" in said, "It decides" in said), (True, True))
     model = f"{language}-1"
@@ -169,7 +171,7 @@ def from_nothing(language: str, weir: str, place: Path, gateway: Gateway, env: d
     expect("another model", steps.time("call", gateway.chat, "gpt-4o"), (200, ""))
     source = project / SOURCES[language]
     source.write_text(source.read_text().replace("model_denied", "model_retired"))
-    steps.time("build + swap", run, [weir, "policy", "push", ".", "--wait", "120"], project, env)
+    steps.time("build + swap", run, [weir, "policy", "push", ".", "--wait", "300"], project, env)
     expect("after the swap", steps.time("call", gateway.chat, model), (403, "model_retired"))
     steps.time("rollback", run, [weir, "policy", "rollback", name], project, env)
     expect("after the rollback", steps.time("call", gateway.chat, model), (403, "model_denied"))

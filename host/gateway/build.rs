@@ -101,12 +101,19 @@ fn embed_sdks() -> Result<(), String> {
     let mut table = String::from("pub(super) const FILES: &[(&str, &[u8])] = &[\n");
     for (name, path) in files {
         println!("cargo::rerun-if-changed={}", path.display());
-        let path = if name == "rust/Cargo.toml" {
-            let alone = out_dir.join("sdk-rust-Cargo.toml");
-            write(&alone, &without_workspace(&root, &read(&path)?)?)?;
-            alone
-        } else {
-            path
+        // Two manifests speak of the repository.
+        let alone = match &*name {
+            "rust/Cargo.toml" => Some(without_workspace(&root, &read(&path)?)?),
+            "js/package.json" => Some(without_dev_dependencies(&read(&path)?)),
+            _ => None,
+        };
+        let path = match alone {
+            None => path,
+            Some(text) => {
+                let alone = out_dir.join(name.replace('/', "-"));
+                write(&alone, &text)?;
+                alone
+            }
         };
         // Writing to a String cannot fail.
         let _ = writeln!(table, "    ({name:?}, include_bytes!({path:?})),");
@@ -165,6 +172,14 @@ fn without_workspace(root: &Path, manifest: &str) -> Result<String, String> {
         alone.push('\n');
     }
     Ok(alone)
+}
+
+/// npm installs those of a linked package too: hundreds of megabytes for bindings that are made already. They
+/// are one line.
+fn without_dev_dependencies(manifest: &str) -> String {
+    let lines = manifest.lines();
+    let kept = lines.filter(|line| !line.trim_start().starts_with("\"devDependencies\""));
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn read(path: &Path) -> Result<String, String> {

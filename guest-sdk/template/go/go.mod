@@ -1,4 +1,4 @@
-module weir-template
+module policies/weir-template
 
 go 1.25
 

@@ -1,13 +1,17 @@
 """The policy weir-template; README.md says what it does."""
 
-from dataclasses import dataclass
 # weir:if access events
-from dataclasses import field
+from dataclasses import dataclass, field
+# weir:end
+# weir:unless access events
+from dataclasses import dataclass
 # weir:end
 
-from weir_sdk import Policy, Summary
 # weir:if access rewrite route
-from weir_sdk import Denial
+from weir_sdk import Denial, Policy, Summary
+# weir:end
+# weir:unless access rewrite route
+from weir_sdk import Policy, Summary
 # weir:end
 # weir:if limit
 from weir_sdk import Rule, Unit, Window, call

@@ -1,7 +1,9 @@
 // The policy weir-template; README.md says what it does.
-import { definePolicy, settings as s } from "weir-sdk";
 // weir:if access rewrite route
-import { Denial } from "weir-sdk";
+import { Denial, definePolicy, settings as s } from "weir-sdk";
+// weir:end
+// weir:unless access rewrite route
+import { definePolicy, settings as s } from "weir-sdk";
 // weir:end
 // weir:if access
 import { matches } from "weir-sdk";

@@ -53,6 +53,9 @@ enum Command {
     /// Compiles one policy from standard input to standard output; started by `serve`.
     #[command(hide = true)]
     InternalCompile,
+    /// Makes a component of a core module; started by the SDKs' build tools under `policy build`.
+    #[command(hide = true)]
+    InternalComponent(policy::Component),
 }
 
 #[derive(Debug, Subcommand)]
@@ -144,6 +147,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         }
         Command::Channel { command } => return channel::run(command),
         Command::Policy { command } => return policy::run(command),
+        Command::InternalComponent(component) => policy::component(&component),
         Command::InternalCompile => weir_policy::compile_main(stdin(), stdout()),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -95,14 +95,7 @@ fn a_missing_tool_is_named_with_how_to_get_it() {
             "rust",
             &["cargo is missing", "rustup", "wasm32-unknown-unknown"][..],
         ),
-        (
-            "go",
-            &[
-                "Go 1.25 or newer is missing",
-                "https://go.dev/dl",
-                "wasm-tools",
-            ],
-        ),
+        ("go", &["Go 1.25 or newer is missing", "https://go.dev/dl"]),
         (
             "js",
             &[
@@ -122,7 +115,7 @@ fn a_missing_tool_is_named_with_how_to_get_it() {
             "c",
             &[
                 "a C compiler for WebAssembly is missing",
-                "wasm-tools is missing",
+                "pip install ziglang",
             ],
         ),
     ] {

@@ -1,6 +1,7 @@
 //! `weir policy …`: the policies of a running gateway and their versions, over its admin API; and a
 //! policy's project (`project`) and file (`local`) on its author's machine.
 
+mod component;
 mod journal;
 mod local;
 mod project;
@@ -16,6 +17,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::gateway::{Gateway, broken, sent};
+
+pub(super) use component::{Component, component};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {

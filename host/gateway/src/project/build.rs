@@ -176,6 +176,10 @@ fn command(project: &Project, raw: &Path) -> Result<Command, BuildError> {
         }
     };
     command.env("PATH", path);
+    // Go's and C's tools make core modules; this program makes components of them.
+    if let Ok(program) = std::env::current_exe() {
+        command.env("WEIR_ENCODER", program);
+    }
     Ok(command)
 }
 

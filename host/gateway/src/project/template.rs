@@ -2,8 +2,8 @@
 //! out, and the names are put in.
 //!
 //! A block stands between two lines, each a comment of the language: `weir:if access limit` and
-//! `weir:end`. It stays where one of the words is a chosen hook or the project's language. Blocks do not
-//! nest. Templates are so whole programs with every hook, which other tools can read and check.
+//! `weir:end`. It stays where one of the words is a chosen hook or the project's language; one that begins
+//! with `weir:unless` stays where none is. Blocks do not nest. Templates are so whole programs with every hook, which other tools can read and check.
 
 use crate::config::{HookName, Language};
 
@@ -32,9 +32,8 @@ pub(super) fn render(template: &str, choice: &Choice<'_>) -> Result<String, Stri
     let mut empty = 0;
     for (at, line) in template.lines().enumerate() {
         match (mark(line), block) {
-            (Some(Mark::If(words)), None) => {
-                block = Some(words.split(' ').any(|word| choice.has(word)))
-            }
+            (Some(Mark::If(words)), None) => block = Some(choice.has_any(words)),
+            (Some(Mark::Unless(words)), None) => block = Some(!choice.has_any(words)),
             (Some(Mark::End), Some(_)) => block = None,
             (Some(_), _) => {
                 return Err(format!("line {}: a block within a block, or none", at + 1));
@@ -58,6 +57,7 @@ pub(super) fn render(template: &str, choice: &Choice<'_>) -> Result<String, Stri
 
 enum Mark<'l> {
     If(&'l str),
+    Unless(&'l str),
     End,
 }
 
@@ -70,10 +70,15 @@ fn mark(line: &str) -> Option<Mark<'_>> {
     if inside == "weir:end" {
         return Some(Mark::End);
     }
-    inside.strip_prefix("weir:if ").map(Mark::If)
+    let unless = inside.strip_prefix("weir:unless ").map(Mark::Unless);
+    unless.or_else(|| inside.strip_prefix("weir:if ").map(Mark::If))
 }
 
 impl Choice<'_> {
+    fn has_any(&self, words: &str) -> bool {
+        words.split(' ').any(|word| self.has(word))
+    }
+
     fn has(&self, word: &str) -> bool {
         word == self.language.as_str() || self.hooks.iter().any(|hook| hook.as_str() == word)
     }
@@ -136,6 +141,9 @@ mod tests {
             text,
             "a\n\nb\n\nclass NightWatch // night-watch [\"limit\"]\n"
         );
+        let unless = "# weir:unless access go\na\n# weir:end\n# weir:unless limit\nb\n# weir:end\n";
+        let text = render(unless, &choice(&[HookName::Access], Language::C)).unwrap();
+        assert_eq!(text, "b\n");
         assert!(render("# weir:end\n", &choice(&[], Language::Go)).is_err());
         assert!(render("# weir:if go\n", &choice(&[], Language::Go)).is_err());
     }
