@@ -130,6 +130,13 @@ fn a_component_says_what_it_is_and_what_it_needs() {
     for part in ["access", "wasi:http/outgoing-handler", "grants.http"] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    // What it is can be said without the configuration that it wants.
+    let (ok, said) = policy(&setup, &["check", &component("testing-fetcher")]);
+    assert!(ok, "{said}");
+    assert!(
+        said.contains("grants.http") && said.contains("wants a configuration"),
+        "{said}"
+    );
     let (ok, said) = policy(&setup, &["check", &component("testing-empty")]);
     assert!(!ok && said.contains("no hook"), "{said}");
 }

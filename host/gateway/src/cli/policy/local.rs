@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use weir_policy::{CompileMode, Hook, HookSet, Isolation, Release, Version};
+use sha2::{Digest, Sha256};
+use weir_policy::{CompileMode, Description, Hook, HookSet, Isolation, LoadError, Release};
 
 use crate::app;
 use crate::cases::bench::{Figures, measure};
 use crate::cases::report::{Ending, Ran, Report};
-use crate::cases::{CaseFile, Runner, compare, read_all, update};
+use crate::cases::{CaseFile, RunError, Runner, compare, read_all, update};
 
 /// Checks a component.
 #[derive(Debug, clap::Args)]
@@ -69,34 +70,48 @@ pub(in crate::cli) struct Bench {
 pub(super) async fn check(check: Check) -> Result<(String, ExitCode), String> {
     let config: Value = serde_json::from_str(&check.policy_config)
         .map_err(|error| format!("--policy-config is not JSON: {error}"))?;
-    let mut runner = runner(&check.file, Isolation::Call)?;
-    let version = runner
-        .load(&config)
-        .await
-        .map_err(|error| error.to_string())?;
-    Ok((Facts::of(&version).text(), ExitCode::SUCCESS))
+    let bytes = std::fs::read(&check.file).map_err(io(&check.file))?;
+    let digest = hex::encode(Sha256::digest(&bytes));
+    let size_bytes = bytes.len();
+    let description = Description::of(bytes).map_err(|error| error.to_string())?;
+    let mut text = Facts::of(&description, digest, size_bytes).text();
+    text.push_str(&started(&check.file, &config).await?);
+    Ok((text, ExitCode::SUCCESS))
+}
+
+/// Starts the component once, as a gateway does before it takes it. What is to be said of it.
+pub(super) async fn started(file: &Path, config: &Value) -> Result<String, String> {
+    match runner(file, Isolation::Call)?.load(config).await {
+        Ok(_) => Ok(String::new()),
+        Err(RunError::Load(LoadError::Config { errors })) if *config == json!({}) => Ok(format!(
+            "It wants a configuration (--policy-config tries one): {}\n",
+            errors.join("; ")
+        )),
+        Err(refused) => Err(format!("{}: {refused}", file.display())),
+    }
 }
 
 /// What a person wants to know of a component before it goes anywhere.
 pub(super) struct Facts<'a> {
-    pub(super) digest: String,
-    pub(super) size_bytes: usize,
-    pub(super) interface: Release,
-    pub(super) hooks: HookSet,
-    pub(super) imports: &'a [String],
+    digest: String,
+    size_bytes: usize,
+    interface: Release,
+    hooks: HookSet,
+    imports: &'a [String],
     /// Settings under `grants`.
-    pub(super) needs: Vec<&'static str>,
+    needs: Vec<&'static str>,
 }
 
 impl<'a> Facts<'a> {
-    fn of(version: &'a Version) -> Self {
+    /// Of a file with this digest and size.
+    pub(super) fn of(description: &'a Description, digest: String, size_bytes: usize) -> Self {
         Self {
-            digest: hex::encode(version.digest()),
-            size_bytes: version.size_bytes(),
-            interface: version.interface(),
-            hooks: version.hooks(),
-            imports: version.imports(),
-            needs: version.needed_grants(),
+            digest,
+            size_bytes,
+            interface: description.interface,
+            hooks: description.hooks,
+            imports: &description.imports,
+            needs: description.needed_grants(),
         }
     }
 

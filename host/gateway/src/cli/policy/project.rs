@@ -5,12 +5,9 @@ use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::json;
 use sha2::{Digest, Sha256};
-use weir_policy::{Isolation, LoadError};
 
 use super::local::{self, Facts};
-use crate::cases::run::RunError;
 use crate::config::{HookName, Language, Project, read_project};
 use crate::project::build::{BuildError, Built, build};
 use crate::project::create::{self, create};
@@ -99,21 +96,9 @@ pub(super) async fn run(arguments: Build) -> Result<(String, ExitCode), String> 
     match built(&project, arguments.output.as_deref())? {
         Err(missing) => Ok((String::new(), say_missing(&missing))),
         Ok((file, mut text)) => {
-            text.push_str(&started(&file, &config).await?);
+            text.push_str(&local::started(&file, &config).await?);
             Ok((text, ExitCode::SUCCESS))
         }
-    }
-}
-
-/// Starts the component once, as a gateway does before it takes it. What is to be said of it.
-async fn started(file: &Path, config: &serde_json::Value) -> Result<String, String> {
-    match local::runner(file, Isolation::Call)?.load(config).await {
-        Ok(_) => Ok(String::new()),
-        Err(RunError::Load(LoadError::Config { errors })) if *config == json!({}) => Ok(format!(
-            "It wants a configuration (--policy-config tries one): {}\n",
-            errors.join("; ")
-        )),
-        Err(refused) => Err(format!("{}: {refused}", file.display())),
     }
 }
 
@@ -137,14 +122,9 @@ pub(super) fn built(project: &Project, output: Option<&Path>) -> Result<Outcome,
         Err(BuildError::Missing(missing)) => return Ok(Err(missing)),
         Err(failed) => return Err(failed.to_string()),
     };
-    let facts = Facts {
-        digest: hex::encode(Sha256::digest(&description.component)),
-        size_bytes: description.component.len(),
-        interface: description.interface,
-        hooks: description.hooks,
-        imports: &description.imports,
-        needs: description.needed_grants(),
-    };
+    let component = &description.component;
+    let digest = hex::encode(Sha256::digest(component));
+    let facts = Facts::of(&description, digest, component.len());
     let mut text = format!("{}\n{}", file.display(), facts.text());
     for note in notes {
         let _ = writeln!(text, "note: {note}");
