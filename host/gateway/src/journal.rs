@@ -98,11 +98,7 @@ impl Journal {
             Arc::clone(&self.services),
             self.keeper.clone(),
         ));
-        scope.watch(
-            version,
-            Arc::<Tape>::clone(&tape),
-            Arc::<Tape>::clone(&tape),
-        );
+        tape.watch(scope, version);
         Some(tape)
     }
 

@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use wasmtime::Store;
@@ -66,6 +66,7 @@ struct Watched {
     version: u64,
     call: Arc<dyn CallHost>,
     services: Arc<dyn Services>,
+    given_up: Arc<AtomicBool>,
 }
 
 impl CallScope {
@@ -89,12 +90,30 @@ impl CallScope {
 
     /// From now on this version's hooks see this call and these services, in a new instance that they
     /// have for themselves: nothing of what they do depends on a call before, or on anything that does
-    /// not go through the two.
-    pub fn watch(&self, version: &Version, call: Arc<dyn CallHost>, services: Arc<dyn Services>) {
+    /// not go through the two. Where there is no room for that instance, the hooks see the usual after
+    /// all, and `given_up` becomes true: calls do not fail for being watched.
+    pub fn watch(
+        &self,
+        version: &Version,
+        call: Arc<dyn CallHost>,
+        services: Arc<dyn Services>,
+        given_up: Arc<AtomicBool>,
+    ) {
         self.watched.borrow_mut().push(Watched {
             version: version.core.number,
             call,
             services,
+            given_up,
+        });
+    }
+
+    fn watch_no_more(&self, core: &Core) {
+        self.watched.borrow_mut().retain(|one| {
+            let stays = one.version != core.number;
+            if !stays {
+                one.given_up.store(true, Ordering::Relaxed);
+            }
+            stays
         });
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
-use weir_tests::{Gateway, Reply, Setup, eventually, policy, policy_file};
+use weir_tests::{Gateway, Reply, Setup, eventually, parallel, policy, policy_file};
 
 use crate::FAKE;
 use crate::hostile::guests;
@@ -191,4 +191,27 @@ fn a_journal_holds_no_secret_and_the_call_runs_again_without() {
     let (output, said) = run_again(&gateway, &file, "journal:p");
     assert!(output.status.success(), "{said}");
     assert!(said.contains("1 ran again bit for bit"), "{said}");
+}
+
+#[test]
+fn no_call_fails_for_being_journalled() {
+    // One instance for each worker, which are there before a sampled call wants one more.
+    let few = "[runtime]\ninstances_max = 2\n[journals]\ncalls_per_minute_max = 100000\n";
+    let config = "access = { do = [{ spin_ms = 6 }] }";
+    let settings = settings("testing-probe", "journal_per_thousand = 500", config);
+    let gateway = Gateway::start(&format!("{few}{settings}"));
+    parallel(8, |_| {
+        for _ in 0..40 {
+            gateway.acme().chat("m").expect(200);
+        }
+    });
+    let count = |outcome: &str| {
+        let metrics = gateway.admin().get("/metrics").text();
+        let name = format!("weir_journal_calls_total{{outcome=\"{outcome}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        value.map_or(0, |value| value.parse::<u64>().unwrap())
+    };
+    assert!(count("lost") > 0, "there was always room");
+    let (output, said) = replay(&gateway, "testing-probe", "journal:p");
+    assert!(output.status.success(), "{said}");
 }

@@ -109,7 +109,7 @@ struct Playing<'p> {
 impl<'p> Playing<'p> {
     fn new(worker: &'p Worker, version: &'p Arc<Version>, tape: &'p Arc<Tape>) -> Self {
         let scope = CallScope::new(Arc::<Tape>::clone(tape));
-        scope.watch(version, Arc::<Tape>::clone(tape), Arc::<Tape>::clone(tape));
+        tape.watch(&scope, version);
         Self {
             worker,
             version,

@@ -86,6 +86,11 @@ impl Keeper {
         }
     }
 
+    /// A call that was to be kept is not.
+    pub(super) fn lost(&self) {
+        self.metrics.journal_lost();
+    }
+
     /// The last `limit` calls of a policy's journal, the oldest first, a line of JSON each.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! there the host answers and the tape takes it down, here the tape answers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -10,7 +11,8 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use weir_policy::{
-    CallHost, Completion, Fixed, HttpRequest, LogLevel, Message, Response, Services, Who,
+    CallHost, CallScope, Completion, Fixed, HttpRequest, LogLevel, Message, Response, Services,
+    Version, Who,
 };
 
 use super::keep::Keeper;
@@ -32,6 +34,8 @@ enum Way {
         call: Arc<dyn CallHost>,
         services: Arc<dyn Services>,
         keeper: Keeper,
+        /// Set where the call could not be watched to its end.
+        given_up: Arc<AtomicBool>,
     },
     /// The record answers; secrets come from here.
     Play { secrets: BTreeMap<String, String> },
@@ -69,6 +73,7 @@ impl Tape {
             call,
             services,
             keeper,
+            given_up: Arc::default(),
         };
         Self::new(way, record, max_bytes)
     }
@@ -95,6 +100,16 @@ impl Tape {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the hooks of this version be taken down.
+    pub fn watch(self: &Arc<Self>, scope: &CallScope, version: &Version) {
+        let given_up = match &self.way {
+            Way::Record { given_up, .. } => Arc::clone(given_up),
+            Way::Play { .. } => Arc::default(),
+        };
+        let call = Arc::<Self>::clone(self);
+        scope.watch(version, call, Arc::<Self>::clone(self), given_up);
     }
 
     /// The host calls a hook of the policy.
@@ -178,7 +193,14 @@ impl Tape {
 
 impl Drop for Tape {
     fn drop(&mut self) {
-        if let Way::Record { keeper, .. } = &self.way {
+        if let Way::Record {
+            keeper, given_up, ..
+        } = &self.way
+        {
+            if given_up.load(Ordering::Relaxed) {
+                keeper.lost();
+                return;
+            }
             let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
             let bytes = kept.bytes;
             let record = Record {

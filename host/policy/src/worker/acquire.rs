@@ -31,15 +31,15 @@ impl Worker {
                 max_ms: cpu.max_ms(),
             });
         }
-        match scope.isolation(core) {
-            Isolation::Shared => {
-                let pool = self.pool(core);
-                match pool.try_take(for_stream) {
-                    Some(lease) if !lease.has_orphans() => Ok(lease),
-                    taken => Box::pin(self.lease_shared(pool, taken, for_stream)).await,
-                }
-            }
-            Isolation::Call => Box::pin(self.lease_own(core, scope)).await,
+        if scope.isolation(core) == Isolation::Call
+            && let Some(lease) = Box::pin(self.lease_own(core, scope)).await?
+        {
+            return Ok(lease);
+        }
+        let pool = self.pool(core);
+        match pool.try_take(for_stream) {
+            Some(lease) if !lease.has_orphans() => Ok(lease),
+            taken => Box::pin(self.lease_shared(pool, taken, for_stream)).await,
         }
     }
 
@@ -70,8 +70,13 @@ impl Worker {
         }
     }
 
-    /// The call's own instance.
-    async fn lease_own(&self, core: &Arc<Core>, scope: &CallScope) -> Result<Lease, FailureKind> {
+    /// The call's own instance. None where it is only to be watched and there is no room for that now:
+    /// then it is not, and shares one like any other call.
+    async fn lease_own(
+        &self,
+        core: &Arc<Core>,
+        scope: &CallScope,
+    ) -> Result<Option<Lease>, FailureKind> {
         let own = scope
             .own
             .borrow()
@@ -79,20 +84,25 @@ impl Worker {
             .find(|(number, slot)| *number == core.number && !slot.is_dead())
             .map(|(_, slot)| Rc::clone(slot));
         if let Some(slot) = own {
-            return slot.take(None, core.spec.wait_max_ms).await;
+            return slot.take(None, core.spec.wait_max_ms).await.map(Some);
         }
-        if is_full(core) {
-            return Err(FailureKind::PoolFull);
-        }
-        let permit = match self.try_permit() {
+        let only_watched = core.spec.isolation == Isolation::Shared;
+        let full = is_full(core);
+        let permit = match self.try_permit().filter(|_| !full) {
             Some(permit) => permit,
+            None if only_watched => {
+                scope.watch_no_more(core);
+                return Ok(None);
+            }
+            None if full => return Err(FailureKind::PoolFull),
             None => self.wait_for_permit(wait_until(core)).await?,
         };
-        let lease = Lease::of_call(slot::start(core, scope.services_for(core), permit).await?);
+        let services = scope.services_for(core);
+        let lease = Lease::of_call(slot::start(core, services, permit).await?);
         let mut own = scope.own.borrow_mut();
         own.retain(|(number, _)| *number != core.number);
         own.push((core.number, Rc::clone(lease.slot())));
-        Ok(lease)
+        Ok(Some(lease))
     }
 
     /// A place for one more instance, if need be that of an idle one of this worker.
