@@ -197,11 +197,12 @@ fn a_journal_holds_no_secret_and_the_call_runs_again_without() {
 fn no_call_fails_for_being_journalled() {
     // One instance for each worker, which are there before a sampled call wants one more.
     let few = "[runtime]\ninstances_max = 2\n[journals]\ncalls_per_minute_max = 100000\n";
-    let config = "access = { do = [{ spin_ms = 6 }] }";
-    let settings = settings("testing-probe", "journal_per_thousand = 500", config);
+    let sampled = "journal_per_thousand = 500";
+    // Busy for 10 ms: other calls come while one has the instance.
+    let settings = settings("testing-hostile", sampled, "access = \"busy\"");
     let gateway = Gateway::start(&format!("{few}{settings}"));
     parallel(8, |_| {
-        for _ in 0..40 {
+        for _ in 0..20 {
             gateway.acme().chat("m").expect(200);
         }
     });
@@ -212,6 +213,6 @@ fn no_call_fails_for_being_journalled() {
         value.map_or(0, |value| value.parse::<u64>().unwrap())
     };
     assert!(count("lost") > 0, "there was always room");
-    let (output, said) = replay(&gateway, "testing-probe", "journal:p");
+    let (output, said) = replay(&gateway, "testing-hostile", "journal:p");
     assert!(output.status.success(), "{said}");
 }
